@@ -1,0 +1,1 @@
+"""The work: one folder per domain, one file per job, each registers itself."""

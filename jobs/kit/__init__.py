@@ -1,0 +1,34 @@
+"""The words with which a job is declared."""
+
+from jobs.kit.context import DeliveryReceipt, Enqueued, JobContext, Run
+from jobs.kit.discover import discover
+from jobs.kit.job import DeclarationError, Job, PayloadError, job
+from jobs.kit.outcome import Cancel, Snooze
+from jobs.kit.payload import Payload, TenantPayload
+from jobs.kit.queue import QUEUES, Queue, queue_key
+from jobs.kit.retry import Exponential, Fixed, Retry
+from jobs.kit.schedule import Cron, Tick
+
+__all__ = [
+    "QUEUES",
+    "Cancel",
+    "Cron",
+    "DeclarationError",
+    "DeliveryReceipt",
+    "Enqueued",
+    "Exponential",
+    "Fixed",
+    "Job",
+    "JobContext",
+    "Payload",
+    "PayloadError",
+    "Queue",
+    "Retry",
+    "Run",
+    "Snooze",
+    "TenantPayload",
+    "Tick",
+    "discover",
+    "job",
+    "queue_key",
+]

@@ -1,0 +1,136 @@
+"""What a job may use: one frozen, typed object in place of ARQ's dict."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractContextManager, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import httpx
+from structlog.typing import FilteringBoundLogger
+
+from clients.mail import Mail
+from clients.object_storage import ObjectStorage
+from jobs.kit.payload import Payload
+
+if TYPE_CHECKING:
+    import asyncpg
+
+    from jobs.kit.job import Job
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """Which run this is. `key` makes its effects unique: the idempotency key, else the run's id."""
+
+    run_id: str
+    job: str
+    queue: str
+    attempt: int
+    key: str
+    enqueued_at: datetime
+    correlation_id: str
+    tenant_id: UUID | None = None
+    replay_of: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Enqueued:
+    """The run that an enqueue led to; `is_new` is false when the idempotency key had one already."""
+
+    run_id: str
+    is_new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryReceipt:
+    """What became of one message: `sent`, `already_sent` or `suppressed`."""
+
+    status: str
+    message_id: str
+    provider: str
+
+
+class Mailer(Protocol):
+    """Sends a mail at most once per (tenant, key, recipient), whatever happens in between.
+
+    Raises what the provider raises; RequestRejectedError when an earlier attempt may have sent it.
+    """
+
+    async def send(self, mail: Mail, *, key: str) -> DeliveryReceipt: ...
+
+
+class Meter(Protocol):
+    """Counts what people ask about. Labels are closed sets, never ids or addresses."""
+
+    def email(self, *, provider: str, template: str, status: str) -> None: ...
+
+    def sync(self, *, integration: str, operation: str, status: str, **records: int) -> None: ...
+
+
+class Enqueue(Protocol):
+    async def __call__(
+        self, job: "Job[Any, Any]", payload: Payload, *, delay: timedelta | None = None
+    ) -> Enqueued: ...
+
+
+class Offload(Protocol):
+    def __call__(
+        self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Awaitable[R]: ...
+
+
+JobPayload = TypeVar("JobPayload", bound=Payload)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobContext:
+    """Everything a job may touch. Built by the runtime for each attempt.
+
+    offload   runs a module-level function in a process that is killed with the attempt
+    scratch   a directory for temporary files, gone when the `with` ends
+    links     base address for links in mails (the setting PUBLIC_URL), without a slash at the end
+    """
+
+    run: Run
+    log: FilteringBoundLogger
+    db: "asyncpg.Pool[asyncpg.Record]"
+    http: httpx.AsyncClient
+    storage: ObjectStorage
+    mailer: Mailer
+    meter: Meter
+    offload: Offload
+    scratch: Callable[[], AbstractContextManager[Path]]
+    links: str
+    clock: Callable[[], datetime]
+    enqueuer: Enqueue
+
+    def now(self) -> datetime:
+        """This instant, aware, in UTC."""
+        return self.clock().astimezone(UTC)
+
+    def today(self, tz: str = "UTC") -> date:
+        """The day it is now in a time zone."""
+        return self.clock().astimezone(ZoneInfo(tz)).date()
+
+    async def enqueue(
+        self,
+        job: "Job[JobPayload, Any]",
+        payload: JobPayload,
+        *,
+        delay: timedelta | None = None,
+    ) -> Enqueued:
+        """Put a run on the job's queue, under this run's correlation id."""
+        return await self.enqueuer(job, payload, delay=delay)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator["asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"]:
+        """A connection in a transaction: committed at the end, rolled back when the block raises."""
+        async with self.db.acquire() as connection, connection.transaction():
+            yield connection

@@ -1,0 +1,192 @@
+"""`@job`: everything about a job stands right above its function."""
+
+import inspect
+import string
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Generic, TypeVar, get_type_hints
+
+from pydantic import ValidationError
+
+from jobs.kit.context import JobContext
+from jobs.kit.payload import Payload, TenantPayload
+from jobs.kit.queue import QUEUES
+from jobs.kit.retry import Retry
+from jobs.kit.schedule import Cron, Tick
+
+P = TypeVar("P", bound=Payload)
+R = TypeVar("R")
+
+
+class DeclarationError(Exception):
+    """A job is declared wrongly; the sentence says which, and what to change."""
+
+
+class PayloadError(Exception):
+    """A payload does not fit its job. `problems` has one line per field, without its value."""
+
+    def __init__(self, job: str, problems: list[str]) -> None:
+        super().__init__(f"the payload of {job} is not valid: " + "; ".join(problems))
+        self.problems = problems
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job(Generic[P, R]):
+    """A declared job. Call it like its function, or enqueue it with a checked payload."""
+
+    name: str
+    queue: str
+    payload: type[P]
+    function: Callable[[JobContext, P], Awaitable[R]]
+    retry: Retry
+    timeout: timedelta
+    idempotency_key: str | None
+    schedule: Cron | None
+    result_ttl: timedelta
+    aliases: tuple[str, ...]
+    sensitive: frozenset[str]
+
+    async def __call__(self, ctx: JobContext, payload: P) -> R:
+        return await self.function(ctx, payload)
+
+    def validate(self, data: Mapping[str, Any] | Payload, *, is_strict: bool = True) -> P:
+        """Check a payload; `is_strict` also refuses fields that the model does not know.
+
+        Raises PayloadError.
+        """
+        if isinstance(data, Payload):
+            data = data.model_dump(mode="json")
+        unknown = sorted(set(data) - set(self.payload.model_fields)) if is_strict else []
+        if unknown:
+            known = ", ".join(self.payload.model_fields)
+            names = ", ".join(unknown)
+            raise PayloadError(self.name, [f"unknown field {names} (it has: {known})"])
+        try:
+            # Through JSON's rules, because that is what the run will carry.
+            return self.payload.model_validate(dict(data), strict=False)
+        except ValidationError as error:
+            raise PayloadError(self.name, _problems(error)) from None
+
+    def key_of(self, payload: Payload) -> str | None:
+        """The idempotency key of this payload; a tenant's keys never meet another's."""
+        if self.idempotency_key is None:
+            return None
+        key = self.idempotency_key.format_map(payload.model_dump(mode="json"))
+        return f"{payload.tenant_id}:{key}" if isinstance(payload, TenantPayload) else key
+
+
+_DECLARED: dict[str, Job[Any, Any]] = {}
+
+
+def declared() -> Mapping[str, Job[Any, Any]]:
+    """All jobs imported so far, under their names and aliases."""
+    return _DECLARED
+
+
+def job(
+    name: str,
+    *,
+    queue: str,
+    retry: Retry | None = None,
+    timeout: float = 300,
+    idempotency_key: str | None = None,
+    schedule: Cron | None = None,
+    result_ttl: float = 3600,
+    aliases: tuple[str, ...] = (),
+    sensitive: tuple[str, ...] = (),
+) -> Callable[[Callable[[JobContext, P], Awaitable[R]]], Job[P, R]]:
+    """Declare and register a job.
+
+    name             `<domain>.<verb>_<noun>`, spelled out; `aliases` keep older names runnable
+    queue            one of `QUEUES`; its retry policy holds unless `retry` says otherwise
+    timeout          seconds an attempt may take
+    idempotency_key  over the payload's fields, as in "{invoice_id}:{step}"
+    result_ttl       seconds the result is kept for whoever asks
+    sensitive        payload fields that are never shown
+
+    Raises DeclarationError when something does not fit.
+    """
+
+    def declare(function: Callable[[JobContext, P], Awaitable[R]]) -> Job[P, R]:
+        payload = _payload_type(name, function)
+        _check_queue(name, queue)
+        _check_fields(name, payload, idempotency_key, sensitive)
+        if timeout <= 0 or result_ttl < 0:
+            raise DeclarationError(f"{name}: timeout is more than 0, result_ttl is not negative")
+        if schedule is not None and payload is not Tick:
+            raise DeclarationError(f"{name}: a scheduled job takes a Tick, not {payload.__name__}")
+        declaration = Job(
+            name=name,
+            queue=queue,
+            payload=payload,
+            function=function,
+            retry=retry or QUEUES[queue].retry,
+            timeout=timedelta(seconds=timeout),
+            idempotency_key=idempotency_key,
+            schedule=schedule,
+            result_ttl=timedelta(seconds=result_ttl),
+            aliases=aliases,
+            sensitive=frozenset(sensitive),
+        )
+        _register(declaration)
+        return declaration
+
+    return declare
+
+
+def _register(declaration: Job[Any, Any]) -> None:
+    for name in (declaration.name, *declaration.aliases):
+        other = _DECLARED.get(name)
+        if other is not None:
+            raise DeclarationError(
+                f"two jobs are called {name!r}: {_where(other)} and {_where(declaration)}; "
+                "rename one of them"
+            )
+    _DECLARED.update(dict.fromkeys((declaration.name, *declaration.aliases), declaration))
+
+
+def _where(declaration: Job[Any, Any]) -> str:
+    return f"{declaration.function.__module__}.{declaration.function.__qualname__}"
+
+
+def _payload_type(name: str, function: Callable[..., Any]) -> type[Any]:
+    if not inspect.iscoroutinefunction(function):
+        raise DeclarationError(f"{name}: a job is an `async def` function")
+    parameters = list(inspect.signature(function).parameters)
+    if len(parameters) != 2:  # noqa: PLR2004 - the context and the payload
+        raise DeclarationError(f"{name}: a job takes (ctx, payload), not {tuple(parameters)}")
+    hint = get_type_hints(function).get(parameters[1])
+    if not (isinstance(hint, type) and issubclass(hint, Payload)):
+        raise DeclarationError(
+            f"{name}: the payload is annotated with {hint!r}, which is not a Payload model"
+        )
+    return hint
+
+
+def _check_queue(name: str, queue: str) -> None:
+    if queue not in QUEUES:
+        raise DeclarationError(f"{name}: there is no queue {queue!r}; choose {', '.join(QUEUES)}")
+
+
+def _check_fields(
+    name: str, payload: type[Payload], idempotency_key: str | None, sensitive: tuple[str, ...]
+) -> None:
+    pattern = [field for _, field, _, _ in string.Formatter().parse(idempotency_key or "") if field]
+    for option, fields in (("idempotency_key", pattern), ("sensitive", list(sensitive))):
+        missing = [field for field in fields if field not in payload.model_fields]
+        if missing:
+            raise DeclarationError(
+                f"{name}: {option} names {', '.join(missing)}, "
+                f"which {payload.__name__} does not have ({', '.join(payload.model_fields)})"
+            )
+    if idempotency_key is not None and not pattern:
+        raise DeclarationError(f"{name}: idempotency_key names no field: all runs would be one")
+
+
+def _problems(error: ValidationError) -> list[str]:
+    """One line per field. Neither pydantic's `input` nor its `ctx`: they may hold personal data."""
+    return [
+        f"{'.'.join(map(str, item['loc'])) or 'payload'}: {item['msg']}"
+        for item in error.errors(include_url=False, include_input=False, include_context=False)
+    ]

@@ -1,0 +1,1 @@
+"""The runtime: turns declared jobs into running ones; alone knows ARQ and Redis."""
