@@ -1,7 +1,7 @@
 """What may go wrong outside, told by what the caller can do.
 
 ServiceError
-├── ServiceUnavailableError   try again later (transport, 5xx, 429); `retry_after` when the service said when
+├── ServiceUnavailableError   try again later: transport, 5xx, 429 (`retry_after` if told)
 │   └── DeliveryUnknownError  it may have left the house: trying again could do it twice
 └── RequestRejectedError      the same request will be refused again: trying again is of no use
 """

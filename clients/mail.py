@@ -34,8 +34,8 @@ class MailProvider(Protocol):
 
     `is_repeatable` is true when sending the same `message_id` twice has no second effect.
 
-    `send` returns the provider's own id of the message, and raises ServiceUnavailableError (not
-    sent, try later), DeliveryUnknownError (perhaps sent) or RequestRejectedError (refused for good).
+    `send` returns the provider's own id of the message. It raises ServiceUnavailableError (not
+    sent, try later), DeliveryUnknownError (perhaps sent), RequestRejectedError (refused for good).
     """
 
     @property

@@ -42,7 +42,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Enqueued:
-    """The run that an enqueue led to; `is_new` is false when the idempotency key had one already."""
+    """The run an enqueue led to; not `is_new` when the idempotency key had one already."""
 
     run_id: str
     is_new: bool
@@ -130,7 +130,9 @@ class JobContext:
         return await self.enqueuer(job, payload, delay=delay)
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator["asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"]:
-        """A connection in a transaction: committed at the end, rolled back when the block raises."""
+    async def transaction(
+        self,
+    ) -> AsyncIterator["asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"]:
+        """A connection in a transaction: committed at the end, rolled back on an error."""
         async with self.db.acquire() as connection, connection.transaction():
             yield connection

@@ -9,7 +9,7 @@ from jobs.kit.retry import Exponential, Retry
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """A named line of runs. `concurrency` is per worker process; `retry` serves jobs without one."""
+    """A named line of runs; `concurrency` per worker process, `retry` for jobs without one."""
 
     name: str
     concurrency: int
