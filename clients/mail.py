@@ -3,8 +3,27 @@
 A provider sends what it is given once per call and never retries: the runner does.
 """
 
+import re
 from dataclasses import dataclass, field
-from typing import Protocol
+from datetime import datetime
+from email import policy
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.utils import format_datetime, parseaddr
+from typing import Protocol, Self
+
+from clients.errors import RequestRejectedError
+
+# RFC 5321 4.1.2 without quoted local parts, which hardly any mailbox has and many servers refuse.
+_ADDRESS = re.compile(
+    r"(?P<local>[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*)"
+    r"@(?P<domain>(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?\.)+[A-Za-z0-9-]{2,}|localhost)"
+)
+_LOCAL_LIMIT, _ADDRESS_LIMIT = 64, 254  # octets, RFC 5321 4.5.3.1
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029\ud800-\udfff]")
+_MEDIA_TYPE = re.compile(r"(?!multipart/|message/)[a-z0-9][a-z0-9.+-]*/[a-z0-9][a-z0-9.+-]*")
+_WEB_LINK = re.compile(r"https?://[!#-;=?-~]+")  # visible ASCII without `"`, `<` and `>`
+_LANGUAGE = re.compile(r"[A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8})*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +35,11 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mail:
-    """A mail to one recipient. `template` names its kind in metrics; `unsubscribe_url` is https."""
+    """A mail to one recipient. `template` names its kind in metrics.
+
+    Raises RequestRejectedError for what no provider could send: no address, or a value that would
+    break out of its header. The message names the field and never shows its value.
+    """
 
     template: str
     to: str = field(repr=False)
@@ -27,6 +50,49 @@ class Mail:
     attachments: tuple[Attachment, ...] = ()
     unsubscribe_url: str | None = field(default=None, repr=False)
     language: str = "en"
+
+    def __post_init__(self) -> None:
+        _require(ascii_address(self.to) is not None, "to: not an e-mail address")
+        _require(not _CONTROL.search(self.to_name), "to_name: contains a control character")
+        _require(not _CONTROL.search(self.subject), "subject: contains a control character")
+        _require(bool(self.subject.strip() and self.text.strip()), "subject or text: is empty")
+        _require(
+            self.unsubscribe_url is None or bool(_WEB_LINK.fullmatch(self.unsubscribe_url)),
+            "unsubscribe_url: not a link that a header can hold",
+        )
+        _require(bool(_LANGUAGE.fullmatch(self.language)), "language: not a language tag")
+        for file in self.attachments:
+            is_named = bool(file.filename) and not _CONTROL.search(file.filename)
+            is_typed = bool(_MEDIA_TYPE.fullmatch(file.content_type))
+            _require(is_named, "attachments: a filename does not fit a header")
+            _require(is_typed, "attachments: a content_type is not one of a file")
+
+    @property
+    def address(self) -> str:
+        """The recipient as SMTP carries it: ASCII, the domain in IDNA's."""
+        return ascii_address(self.to) or ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sender:
+    """Who a mail is from; `unsubscribe_mailbox` is where "unsubscribe" may be mailed to."""
+
+    address: str
+    name: str = ""
+    unsubscribe_mailbox: str | None = None
+
+    @classmethod
+    def parse(cls, text: str, *, unsubscribe_mailbox: str | None = None) -> Self:
+        """Read `address` or `Name <address>`. Raises ValueError when it is neither."""
+        name, spec = parseaddr(text)
+        address = ascii_address(spec)
+        if address is None or _CONTROL.search(name):
+            raise ValueError("write the sender as an address, or as Name <address>")
+        return cls(address=address, name=name, unsubscribe_mailbox=unsubscribe_mailbox)
+
+    @property
+    def domain(self) -> str:
+        return self.address.rpartition("@")[2]
 
 
 class MailProvider(Protocol):
@@ -44,6 +110,93 @@ class MailProvider(Protocol):
     @property
     def is_repeatable(self) -> bool: ...
 
+    @property
+    def sender(self) -> Sender: ...
+
     async def send(self, mail: Mail, *, message_id: str) -> str: ...
 
     async def aclose(self) -> None: ...
+
+
+def ascii_address(text: str) -> str | None:
+    """The address in ASCII, its domain in lower case and IDNA; None when it is not one.
+
+    A local part beyond ASCII is none: it would need SMTPUTF8 (RFC 6531) on every hop.
+    """
+    local, at, domain = text.strip().rpartition("@")
+    try:
+        candidate = f"{local}{at}{domain.encode('idna').decode('ascii').lower()}"
+    except UnicodeError:
+        return None
+    is_short = len(local) <= _LOCAL_LIMIT and len(candidate) <= _ADDRESS_LIMIT
+    return candidate if is_short and _ADDRESS.fullmatch(candidate) else None
+
+
+def without_addresses(text: str) -> str:
+    """A service's words for an error message: one line, no address, at most 300 characters."""
+    return re.sub(r"\S+@\S+", "(address)", " ".join(text.split()))[:300]
+
+
+def list_headers(mail: Mail, sender: Sender) -> dict[str, str]:
+    """List-Unsubscribe (RFC 2369), one-click where the link is https (RFC 8058 3.1)."""
+    if mail.unsubscribe_url is None:
+        return {}
+    ways = [f"<{mail.unsubscribe_url}>"]
+    if sender.unsubscribe_mailbox:
+        ways.append(f"<mailto:{sender.unsubscribe_mailbox}?subject=unsubscribe>")
+    headers = {"List-Unsubscribe": ", ".join(ways)}
+    if mail.unsubscribe_url.startswith("https://"):
+        headers["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
+    return headers
+
+
+def build_message(mail: Mail, sender: Sender, *, message_id: str, date: datetime) -> EmailMessage:
+    """The mail as RFC 5322 wants it: text and HTML as alternatives, then the attachments.
+
+    `message_id` is `<unique@domain>`; `date` is aware. All parts are 7-bit, so any server takes it.
+    """
+    _require(bool(re.fullmatch(r"<[!-;=?-~]+@[!-;=?-~]+>", message_id)), "message_id: not one")
+    message = EmailMessage(policy=policy.SMTP)
+    message["From"] = Address(display_name=sender.name, addr_spec=sender.address)
+    message["To"] = Address(display_name=mail.to_name, addr_spec=mail.address)
+    message["Subject"] = mail.subject
+    message["Date"] = format_datetime(date)
+    message["Message-ID"] = message_id
+    for name, value in list_headers(mail, sender).items():
+        message[name] = _LinkHeader(name, value)
+    message["Auto-Submitted"] = "auto-generated"  # RFC 3834: nobody's autoresponder answers
+    message.set_content(mail.text, cte="quoted-printable")
+    if mail.html:
+        message.add_alternative(mail.html, subtype="html", cte="quoted-printable")
+    for attachment in mail.attachments:
+        maintype, _, subtype = attachment.content_type.partition("/")
+        message.add_attachment(
+            attachment.content, maintype=maintype, subtype=subtype, filename=attachment.filename
+        )
+    message["Content-Language"] = mail.language  # last: set earlier, it moves to the text part
+    return message
+
+
+class _LinkHeader(str):
+    """A header whose links stay whole.
+
+    The stdlib folds a link of more than 78 characters into encoded words, which no mail program
+    decodes there; so this one breaks between links only.
+    """
+
+    __slots__ = ("name",)
+    name: str
+
+    def __new__(cls, name: str, value: str) -> Self:
+        header = super().__new__(cls, value)
+        header.name = name
+        return header
+
+    def fold(self, *, policy: policy.EmailPolicy) -> str:
+        folded = self.replace(", ", f",{policy.linesep} ")
+        return f"{self.name}: {folded}{policy.linesep}"
+
+
+def _require(condition: bool, sentence: str) -> None:  # noqa: FBT001 - reads like assert
+    if not condition:
+        raise RequestRejectedError(f"the mail cannot be sent: {sentence}")

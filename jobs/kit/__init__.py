@@ -1,7 +1,7 @@
 """The words with which a job is declared."""
 
 from jobs.kit.context import DeliveryReceipt, Enqueued, JobContext, Run
-from jobs.kit.discover import discover
+from jobs.kit.discover import all_jobs, discover
 from jobs.kit.job import DeclarationError, Job, PayloadError, job
 from jobs.kit.outcome import Cancel, Snooze
 from jobs.kit.payload import Payload, TenantPayload
@@ -28,6 +28,7 @@ __all__ = [
     "Snooze",
     "TenantPayload",
     "Tick",
+    "all_jobs",
     "discover",
     "job",
     "queue_key",

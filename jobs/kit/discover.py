@@ -1,5 +1,6 @@
 """A file in `jobs/` is enough: importing the package makes every job known."""
 
+import functools
 import importlib
 import pkgutil
 from collections.abc import Mapping
@@ -14,6 +15,17 @@ def discover() -> Mapping[str, Job[Any, Any]]:
 
     Raises DeclarationError when one of them is declared wrongly.
     """
+    _import_all()
+    return declared()
+
+
+def all_jobs() -> list[Job[Any, Any]]:
+    """Each declared job once, by name."""
+    by_name = {job.name: job for job in discover().values()}
+    return [by_name[name] for name in sorted(by_name)]
+
+
+@functools.cache
+def _import_all() -> None:
     for module in pkgutil.walk_packages(jobs.__path__, prefix="jobs."):
         importlib.import_module(module.name)
-    return declared()

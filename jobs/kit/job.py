@@ -39,7 +39,7 @@ class Job(Generic[P, R]):
     queue: str
     payload: type[P]
     function: Callable[[JobContext, P], Awaitable[R]]
-    retry: Retry
+    retry: Retry | None
     timeout: timedelta
     idempotency_key: str | None
     schedule: Cron | None
@@ -121,7 +121,7 @@ def job(
             queue=queue,
             payload=payload,
             function=function,
-            retry=retry or QUEUES[queue].retry,
+            retry=retry,
             timeout=timedelta(seconds=timeout),
             idempotency_key=idempotency_key,
             schedule=schedule,

@@ -1,0 +1,99 @@
+"""SendGrid: mail over its HTTP API, `POST /v3/mail/send`."""
+
+import base64
+from dataclasses import KW_ONLY, dataclass
+from typing import Any
+
+import httpx
+from pydantic import BaseModel, SecretStr
+
+from clients.http import TRANSIENT, request
+from clients.mail import Mail, Sender, list_headers, without_addresses
+
+# The key is refused or the credits are spent, which says nothing about this mail.
+_UNAUTHORIZED = 401
+_SHOWN = 5  # reasons
+
+
+class SendGridSettings(BaseModel):
+    """`url` is https://api.eu.sendgrid.com for subusers pinned to the EU. Seconds."""
+
+    api_key: SecretStr
+    url: str = "https://api.sendgrid.com"
+    timeout: float = 30
+
+
+@dataclass(frozen=True, slots=True)
+class SendGrid:
+    """Hands mails to SendGrid, which knows no idempotency key: a repeated mail is a second one.
+
+    `custom_args.message_id` comes back in the events of its webhook.
+    """
+
+    settings: SendGridSettings
+    _: KW_ONLY
+    http: httpx.AsyncClient
+    sender: Sender
+    name: str = "sendgrid"
+    is_repeatable: bool = False
+
+    async def send(self, mail: Mail, *, message_id: str) -> str:
+        """Returns SendGrid's X-Message-Id, with which the `sg_message_id` of its events begins."""
+        reply = await request(
+            self.http,
+            "POST",
+            f"{self.settings.url.rstrip('/')}/v3/mail/send",
+            explain=_reasons,
+            delivers=True,
+            transient=TRANSIENT | {_UNAUTHORIZED},
+            json=_body(mail, self.sender, message_id),
+            headers={"Authorization": f"Bearer {self.settings.api_key.get_secret_value()}"},
+            timeout=self.settings.timeout,
+        )
+        return str(reply.headers.get("X-Message-Id", ""))
+
+    async def aclose(self) -> None:
+        """The HTTP client belongs to whoever made it."""
+
+
+def _body(mail: Mail, sender: Sender, message_id: str) -> dict[str, Any]:
+    recipient = {"email": mail.address} | ({"name": mail.to_name} if mail.to_name else {})
+    content = [{"type": "text/plain", "value": mail.text}]  # has to come first
+    if mail.html:
+        content.append({"type": "text/html", "value": mail.html})
+    body: dict[str, Any] = {
+        "personalizations": [{"to": [recipient], "custom_args": {"message_id": message_id}}],
+        "from": {"email": sender.address} | ({"name": sender.name} if sender.name else {}),
+        "subject": mail.subject,
+        "content": content,
+        "headers": {
+            "Message-ID": message_id,
+            "Auto-Submitted": "auto-generated",
+            "Content-Language": mail.language,
+            **list_headers(mail, sender),
+        },
+        "categories": [mail.template],
+    }
+    if mail.attachments:
+        body["attachments"] = [
+            {
+                "content": base64.b64encode(file.content).decode("ascii"),
+                "type": file.content_type,
+                "filename": file.filename,
+                "disposition": "attachment",
+            }
+            for file in mail.attachments
+        ]
+    return body
+
+
+def _reasons(reply: httpx.Response) -> str:
+    """SendGrid's own words, without the addresses that it quotes."""
+    try:
+        errors = [error for error in reply.json()["errors"] if isinstance(error, dict)]
+    except (ValueError, KeyError, TypeError):  # the edge answers a 413 or a 502 in HTML
+        errors = []
+    reasons = [f"{error.get('field') or 'request'}: {error.get('message')}" for error in errors]
+    if reply.status_code == _UNAUTHORIZED:
+        reasons.insert(0, "check SENDGRID_API_KEY and the account's credits")
+    return without_addresses("; ".join(reasons[:_SHOWN]))

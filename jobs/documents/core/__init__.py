@@ -1,0 +1,1 @@
+"""Reports: what stands in them (`opportunities`, `analytics`), and how they are written."""

@@ -1,0 +1,88 @@
+"""Remind a user of the deadlines of the opportunities on their list."""
+
+from types import MappingProxyType
+from typing import Annotated
+from uuid import UUID
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from clients.errors import RequestRejectedError
+from clients.mail import Attachment
+from clients.object_storage import InvalidKeyError, ObjectTooLargeError, check_key
+from jobs.email import core, queries, rendering
+from jobs.kit import Cancel, DeliveryReceipt, JobContext, TenantPayload, job
+
+_MEDIA_TYPES = MappingProxyType(
+    {
+        "csv": "text/csv",
+        "pdf": "application/pdf",
+        "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    }
+)
+_LARGEST_REPORT = 10 * 1024 * 1024  # bytes
+
+
+class OpportunityReminder(TenantPayload):
+    """`report_key` names a file of the tenant's reports in storage, which is attached."""
+
+    user_id: UUID
+    notice_ids: tuple[Annotated[str, Field(min_length=1, max_length=100)], ...] = Field(
+        max_length=200
+    )
+    report_key: str | None = None
+
+    @field_validator("report_key")
+    @classmethod
+    def _is_of_this_tenant(cls, key: str | None, info: ValidationInfo) -> str | None:
+        if key is None:
+            return None
+        if not key.startswith(f"reports/{info.data.get('tenant_id')}/"):
+            raise ValueError("must begin with reports/<tenant_id>/")
+        try:
+            return check_key(key)
+        except InvalidKeyError as error:
+            raise ValueError(str(error)) from None
+
+
+@job("email.send_opportunity_reminder", queue="email", aliases=("opportunity-reminder",))
+async def send_opportunity_reminder(
+    ctx: JobContext, payload: OpportunityReminder
+) -> DeliveryReceipt:
+    """At most one mail a day and user; none when nothing on the list is open any more."""
+    recipient = await queries.find_recipient(ctx.db, payload.tenant_id, payload.user_id)
+    if recipient is None:
+        raise Cancel("there is no such user any more")
+    day = ctx.today(_known_zone(recipient.timezone))
+    found = await queries.opportunities(ctx.db, payload.tenant_id, payload.notice_ids)
+    still_open = core.open_opportunities(found, now=ctx.now())
+    if not still_open:
+        raise Cancel("no opportunity on the list is open")
+    mail = rendering.opportunity_reminder(
+        recipient,
+        still_open,
+        now=ctx.now(),
+        unsubscribe_url=f"{ctx.links}/unsubscribe?user={recipient.user_id}",
+        report=await _report(ctx, payload.report_key) if payload.report_key else None,
+    )
+    return await ctx.mailer.send(mail, key=core.reminder_key(recipient.user_id, day))
+
+
+def _known_zone(name: str) -> str:
+    try:
+        return ZoneInfo(name).key
+    except (ZoneInfoNotFoundError, ValueError):
+        raise RequestRejectedError(
+            "users.timezone of this user is not a name of the IANA database"
+        ) from None
+
+
+async def _report(ctx: JobContext, key: str) -> Attachment:
+    """Raises ObjectNotFoundError when there is no report yet, which is worth another try."""
+    try:
+        content = await ctx.storage.read(key, limit=_LARGEST_REPORT)
+    except ObjectTooLargeError as error:
+        raise RequestRejectedError("the report is larger than the 10 MB of a mail") from error
+    filename = key.rpartition("/")[2]
+    suffix = filename.rpartition(".")[2].lower()
+    return Attachment(filename, _MEDIA_TYPES.get(suffix, "application/octet-stream"), content)

@@ -1,0 +1,122 @@
+import time
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
+
+import httpx
+import pytest
+from aiohttp import web
+from pydantic import SecretStr
+
+from clients.errors import (
+    DeliveryUnknownError,
+    RequestRejectedError,
+    ServiceError,
+    ServiceUnavailableError,
+)
+from clients.sendgrid import SendGrid, SendGridSettings
+from tests.clients.mails import MAIL, MESSAGE_ID, SENDER
+from tests.clients.stand_ins.sendgrid import API_KEY, SendGridServer, refusal, sendgrid_server
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[SendGridServer]:
+    async with sendgrid_server() as server:
+        yield server
+
+
+@pytest.fixture
+async def sendgrid(server: SendGridServer) -> AsyncIterator[SendGrid]:
+    settings = SendGridSettings(api_key=SecretStr(API_KEY), url=f"{server.url}/", timeout=0.5)
+    async with httpx.AsyncClient() as http:
+        yield SendGrid(settings, http=http, sender=SENDER)
+
+
+async def refused(sendgrid: SendGrid) -> ServiceError:
+    with pytest.raises(ServiceError) as error:
+        await sendgrid.send(MAIL, message_id=MESSAGE_ID)
+    assert API_KEY not in str(error.value)
+    assert MAIL.to not in str(error.value)
+    return error.value
+
+
+async def test_the_events_of_a_mail_will_carry_its_message_id(
+    server: SendGridServer, sendgrid: SendGrid
+) -> None:
+    assert await sendgrid.send(MAIL, message_id=MESSAGE_ID) == "sg-1"
+
+    (body,) = server.accepted
+    assert body["personalizations"][0]["custom_args"] == {"message_id": MESSAGE_ID}
+    assert body["categories"] == [MAIL.template]
+
+
+async def test_a_mail_without_names_or_files_has_no_empty_ones(
+    server: SendGridServer, sendgrid: SendGrid
+) -> None:
+    await sendgrid.send(replace(MAIL, to_name="", attachments=()), message_id=MESSAGE_ID)
+
+    (body,) = server.accepted
+    assert body["personalizations"][0]["to"] == [{"email": MAIL.to}]
+    assert "attachments" not in body
+
+
+async def test_a_refusal_tells_the_reasons_without_the_address(
+    server: SendGridServer, sendgrid: SendGrid
+) -> None:
+    field = "personalizations.0.to.0.email"
+    server.answer = refusal(400, f"{MAIL.to} is no address", field_name=field)
+
+    error = await refused(sendgrid)
+
+    assert type(error) is RequestRejectedError
+    assert str(error).endswith(f"400: {field}: (address) is no address")
+
+
+async def test_a_refusal_in_html_is_one_too(server: SendGridServer, sendgrid: SendGrid) -> None:
+    server.answer = web.Response(status=413, text="<html>too large</html>")
+
+    assert type(await refused(sendgrid)) is RequestRejectedError
+
+
+async def test_too_many_requests_wait_as_long_as_told(
+    server: SendGridServer, sendgrid: SendGrid
+) -> None:
+    server.answer = refusal(429, "too many requests", headers={"Retry-After": "17"})
+
+    error = await refused(sendgrid)
+
+    assert isinstance(error, ServiceUnavailableError)
+    assert error.retry_after == timedelta(seconds=17)
+
+
+async def test_too_many_requests_wait_for_the_reset(
+    server: SendGridServer, sendgrid: SendGrid
+) -> None:
+    reset = {"X-RateLimit-Reset": str(int(time.time()) + 60)}
+    server.answer = refusal(429, "too many requests", headers=reset)
+
+    error = await refused(sendgrid)
+
+    assert isinstance(error, ServiceUnavailableError)
+    assert error.retry_after is not None
+    assert timedelta(seconds=55) < error.retry_after <= timedelta(seconds=61)
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504])
+async def test_a_broken_service_is_worth_another_try(
+    server: SendGridServer, sendgrid: SendGrid, status: int
+) -> None:
+    server.answer = web.Response(status=status, text="<html>oops</html>")
+
+    assert type(await refused(sendgrid)) is ServiceUnavailableError
+
+
+async def test_an_answer_that_never_comes_leaves_it_open(
+    server: SendGridServer, sendgrid: SendGrid
+) -> None:
+    server.hangs_after_accepting = True
+
+    error = await refused(sendgrid)
+
+    assert type(error) is DeliveryUnknownError
+    assert len(server.accepted) == 1

@@ -1,0 +1,147 @@
+"""Mails that were handed over without an answer: sent, or not?"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from clients.errors import RequestRejectedError, ServiceUnavailableError
+from clients.mail_file import MailFile
+from jobs.kit import Snooze
+from tests.clients.mails import MAIL, NOW, SENDER
+from tests.worker.mailing import KEY, House, drop_the_line, open_house
+
+if TYPE_CHECKING:
+    import asyncpg
+
+
+@pytest.fixture
+async def house(db: "asyncpg.Pool[asyncpg.Record]") -> AsyncIterator[House]:
+    async with open_house(db) as house:
+        yield house
+
+
+async def test_a_run_waits_for_another_that_is_sending(house: House) -> None:
+    await house.interrupt(house.mailer("run-1"))
+    house.now += timedelta(minutes=4)
+
+    with pytest.raises(Snooze) as snooze:
+        await house.mailer("run-2").send(MAIL, key=KEY)
+
+    assert snooze.value.delay == timedelta(seconds=30)
+    assert (await house.row())["run_id"] == "run-1"
+
+
+@pytest.mark.parametrize(
+    ("run_id", "later"), [("run-1", timedelta(seconds=1)), ("run-2", timedelta(minutes=6))]
+)
+async def test_nobody_knows_whether_an_interrupted_mail_was_sent(
+    house: House, run_id: str, later: timedelta
+) -> None:
+    await house.interrupt(house.mailer("run-1"))
+    assert await house.status() == "sending"
+    house.now += later
+
+    with pytest.raises(RequestRejectedError, match="may have been sent"):
+        await house.mailer(run_id).send(MAIL, key=KEY)
+
+    assert await house.status() == "unconfirmed"
+    assert house.relay.messages == []
+    assert house.counter.statuses == ["unconfirmed"]
+
+
+async def test_an_unconfirmed_mail_is_not_sent_by_trying_again(house: House) -> None:
+    house.relay.on_data = drop_the_line
+    for _ in range(2):
+        with pytest.raises(RequestRejectedError, match="replay this run"):
+            await house.mailer().send(MAIL, key=KEY)
+        house.relay.on_data = None
+
+    assert await house.status() == "unconfirmed"
+    assert len(house.relay.messages) == 1
+    assert house.counter.statuses == ["unconfirmed"]
+
+
+async def test_a_replay_sends_an_unconfirmed_mail(house: House) -> None:
+    house.relay.on_data = drop_the_line
+    with pytest.raises(RequestRejectedError):
+        await house.mailer().send(MAIL, key=KEY)
+    house.relay.on_data = None
+
+    receipt = await house.mailer("run-2", replay_of="run-1").send(MAIL, key=KEY)
+
+    assert receipt.status == "sent"
+    assert (await house.row())["run_id"] == "run-2"
+
+
+async def test_a_replay_is_no_answer_to_its_own_question(house: House) -> None:
+    house.relay.on_data = drop_the_line
+    with pytest.raises(RequestRejectedError):
+        await house.mailer().send(MAIL, key=KEY)
+    replay = house.mailer("run-2", replay_of="run-1")
+    for _ in range(2):
+        with pytest.raises(RequestRejectedError):
+            await replay.send(MAIL, key=KEY)
+        house.relay.on_data = None
+
+    assert len(house.relay.messages) == 2  # the first run's and the replay's, and no third
+
+
+async def test_a_replay_that_finds_no_relay_leaves_the_question_open(house: House) -> None:
+    house.relay.on_data = drop_the_line
+    with pytest.raises(RequestRejectedError):
+        await house.mailer().send(MAIL, key=KEY)
+    house.relay.on_data, house.relay.trouble["RCPT"] = None, "451 later"
+    with pytest.raises(ServiceUnavailableError):
+        await house.mailer("run-2", replay_of="run-1").send(MAIL, key=KEY)
+
+    assert await house.status() == "unconfirmed"
+    house.relay.trouble.clear()
+    receipt = await house.mailer("run-2", replay_of="run-1").send(MAIL, key=KEY)
+    assert receipt.status == "sent"
+
+
+async def test_a_slow_twin_may_still_say_that_it_was_sent(house: House) -> None:
+    """One run in two workers: the first lost its lease, and sends all the same."""
+
+    async def twin_gives_up(transport: asyncio.Transport) -> None:
+        house.relay.on_data = None
+        with pytest.raises(RequestRejectedError):
+            await house.mailer().send(MAIL, key=KEY)
+
+    house.relay.on_data = twin_gives_up
+
+    await house.mailer().send(MAIL, key=KEY)
+
+    assert await house.status() == "sent"
+    assert len(house.relay.messages) == 1
+
+
+@pytest.mark.parametrize(
+    ("run_id", "later"), [("run-1", timedelta(0)), ("run-2", timedelta(minutes=6))]
+)
+async def test_an_interrupted_mail_to_a_file_is_written_again(
+    house: House, tmp_path: Path, run_id: str, later: timedelta
+) -> None:
+    house.provider = MailFile(tmp_path, sender=SENDER, clock=lambda: NOW)
+    await house.mailer().send(MAIL, key=KEY)
+    await house.db.execute("update deliveries set status = 'sending'")
+    house.now += later
+
+    receipt = await house.mailer(run_id).send(MAIL, key=KEY)
+
+    assert receipt.status == "sent"
+    assert len(await asyncio.to_thread(lambda: list(tmp_path.glob("*.eml")))) == 1
+
+
+async def test_a_file_does_not_make_up_for_a_mail_that_a_relay_may_have_sent(
+    house: House, tmp_path: Path
+) -> None:
+    await house.interrupt(house.mailer())
+    house.provider = MailFile(tmp_path, sender=SENDER, clock=lambda: NOW)
+
+    with pytest.raises(RequestRejectedError, match="may have been sent"):
+        await house.mailer().send(MAIL, key=KEY)

@@ -1,0 +1,71 @@
+"""`deskhand jobs`, `deskhand enqueue`, `deskhand health`."""
+
+import asyncio
+from typing import Any
+
+import click
+import httpx
+import orjson
+
+from jobs.kit import PayloadError
+from worker.cli.tools import AWAY, connected, fail, run_async, settings_or_exit
+from worker.codec import JobFailedError, dumps
+from worker.job_table import job_table
+
+
+@click.command()
+def jobs() -> None:
+    """The table of all jobs, as in the README."""
+    click.echo(job_table())
+
+
+@click.command()
+@click.argument("name")
+@click.option("--json", "payload", default="{}", help="The payload as a JSON object.")
+@click.option("--wait", type=float, help="Wait so many seconds for the result and print it.")
+def enqueue(*, name: str, payload: str, wait: float | None) -> None:
+    """Enqueue a run of the job NAME."""
+    try:
+        data: dict[str, Any] = orjson.loads(payload)
+    except orjson.JSONDecodeError as error:
+        fail(f"--json is not JSON: {error}", 2)
+    if not isinstance(data, dict):
+        fail("--json is not a JSON object", 2)
+
+    async def command() -> None:
+        async with connected() as connections:
+            job = await connections.pool.enqueue_job(name, data)
+            if job is None:
+                raise PayloadError(name, ["a run with this idempotency key exists already"])
+            click.echo(job.job_id)
+            if wait is not None:
+                await _print_result(job, wait)
+
+    run_async(command())
+
+
+async def _print_result(job: Any, wait: float) -> None:
+    try:
+        result = await job.result(timeout=wait, poll_delay=0.1)
+    except TimeoutError:
+        fail(f"it did not end within {wait:g} s; it goes on")
+    except asyncio.CancelledError as error:
+        fail(f"cancelled: {error}")
+    except JobFailedError as error:
+        fail(f"failed: {error}")
+    click.echo(dumps({"result": result}).decode())
+
+
+@click.command()
+@click.argument("probe", type=click.Choice(["live", "ready"]), default="ready")
+def health(*, probe: str) -> None:
+    """Ask the worker on this machine; exit code 0 when it is well. For container probes."""
+    settings = settings_or_exit()
+    host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104 - compared
+    try:
+        reply = httpx.get(f"http://{host}:{settings.port}/health/{probe}", timeout=5)
+    except httpx.HTTPError as error:
+        fail(f"no answer on port {settings.port}: {type(error).__name__}", AWAY)
+    click.echo(reply.text)
+    if reply.is_error:
+        raise SystemExit(1)

@@ -1,0 +1,151 @@
+"""ARQ's bytes as JSON: `{t, f, a, k, et}` for a job, plus `{s, r, st, ft, q, id}` for a result.
+
+`dumps` and `loads` are what a stock pool is given as `job_serializer` and `job_deserializer`.
+Beside ARQ's own keys a job carries `h`, headers that stock readers skip: `cid` (correlation id),
+`replay` (the run it replays), `label`.
+
+JSON cannot carry exceptions, and ARQ's `Job.result()` and `abort()` raise what they find: so a
+failure is stored as `{"$error": type, "message": …}` and becomes an exception again in `loads`.
+"""
+
+import asyncio
+import io
+import pickle  # only for the restricted reader below
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+from pydantic_core import PydanticSerializationError, to_jsonable_python
+from typing_extensions import override
+
+_PICKLE = b"\x80"
+_ERROR = "$error"
+_CANCELLED = "CancelledError"
+
+PICKLE_REFUSED = (
+    "the payload is pickled, and unpickling lets whoever can write to Redis run code here; "
+    "give the stock pool our serializer: arq.create_pool(settings, "
+    "job_serializer=worker.codec.dumps, job_deserializer=worker.codec.loads), "
+    "or set ARQ_ACCEPT_PICKLE=restricted to read plain builtins"
+)
+
+
+class UndecodableError(Exception):
+    """The bytes are no job that can be read; the sentence says why."""
+
+
+class JobFailedError(Exception):
+    """What `Job.result()` raises for a run that failed: the error's type and message."""
+
+    def __init__(self, error_type: str, message: str) -> None:
+        super().__init__(f"{error_type}: {message}")
+        self.error_type = error_type
+        self.message = message
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobMessage:
+    """A job as it lies in Redis. `arguments` is the one payload, however it was passed."""
+
+    function: str
+    arguments: dict[str, Any]
+    enqueued_at: datetime
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+def dumps(data: dict[str, Any]) -> bytes:
+    """JSON; also UUID, datetime, Decimal, dataclasses and pydantic models. Raises TypeError."""
+    result = data.get("r")
+    if isinstance(result, BaseException):
+        data = {**data, "r": error_result(result)}
+    try:
+        return orjson.dumps(to_jsonable_python(data))
+    except (PydanticSerializationError, orjson.JSONEncodeError) as error:
+        raise TypeError(f"not JSON: {error}") from error
+
+
+def loads(raw: bytes) -> dict[str, Any]:
+    """The inverse of `dumps`; a failure becomes JobFailedError or asyncio.CancelledError again."""
+    data: dict[str, Any] = orjson.loads(raw)
+    result = data.get("r")
+    if isinstance(result, dict) and _ERROR in result:
+        if result[_ERROR] == _CANCELLED:
+            data["r"] = asyncio.CancelledError(result["message"])
+        else:
+            data["r"] = JobFailedError(result[_ERROR], result["message"])
+    return data
+
+
+def error_result(error: BaseException) -> dict[str, str]:
+    return {_ERROR: type(error).__name__, "message": str(error)}
+
+
+def cancelled_result(reason: str) -> dict[str, str]:
+    return {_ERROR: _CANCELLED, "message": reason}
+
+
+def decode_job(raw: bytes, *, accept_pickle: bool = False) -> JobMessage:
+    """Read a job that any pool wrote. Raises UndecodableError."""
+    if raw[:1] == _PICKLE:
+        if not accept_pickle:
+            raise UndecodableError(PICKLE_REFUSED)
+        data = _restricted_unpickle(raw)
+    else:
+        try:
+            data = orjson.loads(raw)
+        except orjson.JSONDecodeError as error:
+            raise UndecodableError(f"the payload is not JSON: {error}") from None
+    try:
+        return JobMessage(
+            function=str(data["f"]),
+            arguments=_arguments(data["a"], data["k"]),
+            enqueued_at=datetime.fromtimestamp(int(data["et"]) / 1000, UTC),
+            headers=_headers(data.get("h")),
+        )
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise UndecodableError(f"this is no ARQ job: {type(error).__name__} {error}") from None
+
+
+def _arguments(args: Any, kwargs: Any) -> dict[str, Any]:
+    """`enqueue_job(name, {...})` and `enqueue_job(name, a=1)` are the same payload."""
+    if not args:
+        return dict(kwargs)
+    if len(args) == 1 and isinstance(args[0], dict) and not kwargs:
+        return dict(args[0])
+    raise UndecodableError(
+        "a job takes one payload: enqueue_job(name, {...}) or enqueue_job(name, field=value), "
+        f"not {len(args)} positional and {len(kwargs)} keyword arguments"
+    )
+
+
+def _headers(value: Any) -> dict[str, str]:
+    if not isinstance(value, dict):
+        return {}
+    return {str(k): v for k, v in value.items() if isinstance(v, str) and len(v) <= 200}  # noqa: PLR2004 - foreign headers are cut off
+
+
+class _Builtins(pickle.Unpickler):
+    """Reads containers, numbers, text and dates; everything else could be code."""
+
+    _ALLOWED = frozenset(
+        {("builtins", "set"), ("builtins", "frozenset")}
+        | {("datetime", name) for name in ("datetime", "date", "time", "timedelta", "timezone")}
+        | {("decimal", "Decimal"), ("uuid", "UUID")}
+    )
+
+    @override
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in self._ALLOWED:
+            raise pickle.UnpicklingError(f"{module}.{name} is not a builtin")
+        return super().find_class(module, name)
+
+
+def _restricted_unpickle(raw: bytes) -> dict[str, Any]:
+    try:
+        data = _Builtins(io.BytesIO(raw)).load()
+    except Exception as error:  # noqa: BLE001 - hostile bytes may raise anything
+        raise UndecodableError(f"the pickled payload is not plain builtins: {error}") from None
+    if not isinstance(data, dict):
+        raise UndecodableError("this is no ARQ job: the pickle holds no dict")
+    return data

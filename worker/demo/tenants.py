@@ -1,0 +1,59 @@
+"""The tenants of the demo and their people. None of them exists."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoUser:
+    user_id: UUID
+    email: str
+    full_name: str
+    locale: str
+    timezone: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoTenant:
+    """A tenant and its users; the ids never change, so that loading twice adds nothing."""
+
+    tenant_id: UUID
+    name: str
+    locale: str
+    timezone: str
+    users: tuple[DemoUser, ...]
+
+
+ANADOLU = DemoTenant(
+    tenant_id=UUID("a0ad01c0-0000-4000-8000-000000000001"),
+    name="Anadolu Yapı ve Tesisat A.Ş.",
+    locale="tr",
+    timezone="Europe/Istanbul",
+    users=(
+        DemoUser(
+            user_id=UUID("a0ad01c0-0000-4000-8000-000000000101"),
+            email="ayse.isik@anadolu.example",
+            full_name="Ayşe Işık",
+            locale="tr",
+            timezone="Europe/Istanbul",
+        ),
+    ),
+)
+
+BLUE_RIDGE = DemoTenant(
+    tenant_id=UUID("b1e1d6e0-0000-4000-8000-000000000002"),
+    name="Blue Ridge Contracting LLC",
+    locale="en",
+    timezone="America/New_York",
+    users=(
+        DemoUser(
+            user_id=UUID("b1e1d6e0-0000-4000-8000-000000000201"),
+            email="grace.oneil@blueridge.example",
+            full_name="Grace O'Neil",
+            locale="en",
+            timezone="America/New_York",
+        ),
+    ),
+)
+
+TENANTS = (ANADOLU, BLUE_RIDGE)

@@ -1,0 +1,134 @@
+"""The tour: what an API would enqueue, done once for the demo tenants, with its results shown."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from clients.local_storage import LocalStorage
+from clients.object_storage import ObjectStorage
+from worker.clock import utc_now
+from worker.demo import queries
+from worker.demo.notices import replies
+from worker.demo.tenants import TENANTS, DemoTenant
+from worker.enqueuer import Pool
+from worker.settings import Settings
+
+if TYPE_CHECKING:
+    import asyncpg
+
+_WITHIN = 120.0  # seconds for each job of the tour
+_REMINDED = 8
+_FORMATS = ("pdf", "xlsx", "csv")
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Tour:
+    pool: Pool
+    db: "asyncpg.Pool[asyncpg.Record]"
+    storage: ObjectStorage
+    started_at: datetime
+
+    async def run(self, name: str, payload: dict[str, Any]) -> Any:
+        """Enqueue and wait, as an API with time to spare would. Raises what the run raised."""
+        job = await self.pool.enqueue_job(name, payload)
+        if job is None:
+            raise TourError(f"{name}: a run of the same kind is still there")
+        return await job.result(timeout=_WITHIN, poll_delay=0.1)
+
+    async def import_notices(self, tenant: DemoTenant) -> int:
+        """Put the demo's replies into storage and import them; returns how many were mapped."""
+        imported = 0
+        for page, reply in enumerate(replies(self.started_at.date())):
+            key = f"imports/{tenant.tenant_id}/demo-{page}.json"
+            await self.storage.put(key, orjson.dumps(reply))
+            receipt = await self.run(
+                "sam_gov.import_opportunities", {"tenant_id": str(tenant.tenant_id), "key": key}
+            )
+            imported += receipt["total"] - receipt["failed"]
+        return imported
+
+    async def make_reports(self, tenant: DemoTenant) -> list[str]:
+        """Both reports in every format, side by side; returns their storage keys."""
+        period = await queries.get_period(self.db, tenant.tenant_id)
+        payload = {
+            "tenant_id": str(tenant.tenant_id),
+            "period_from": period.first_on.isoformat(),
+            "period_to": period.last_on.isoformat(),
+            "language": tenant.locale,
+        }
+        receipts = await asyncio.gather(
+            *(
+                self.run(
+                    "documents.generate_report",
+                    {**payload, "report_type": report_type, "format": file_format},
+                )
+                for report_type in ("opportunities", "analytics")
+                for file_format in _FORMATS
+            )
+        )
+        return [receipt["key"] for receipt in receipts]
+
+    async def remind(self, tenant: DemoTenant, report_key: str) -> list[str]:
+        """Remind each user of what closes next, with a report attached; returns what came of it."""
+        notice_ids = await queries.closing_next(
+            self.db, tenant.tenant_id, after=self.started_at, limit=_REMINDED
+        )
+        receipts = [
+            await self.run(
+                "email.send_opportunity_reminder",
+                {
+                    "tenant_id": str(tenant.tenant_id),
+                    "user_id": str(user.user_id),
+                    "notice_ids": notice_ids,
+                    "report_key": report_key,
+                },
+            )
+            for user in tenant.users
+        ]
+        return [receipt["status"] for receipt in receipts]
+
+
+class TourError(Exception):
+    """The tour could not go on; the sentence says where it stopped."""
+
+
+async def take_tour(
+    db: "asyncpg.Pool[asyncpg.Record]", pool: Pool, settings: Settings, *, say: Say
+) -> None:
+    """Load the demo tenants and run every job once. Raises TourError and what jobs raise."""
+    tour = Tour(pool, db, LocalStorage(settings.storage_path), utc_now())
+    lines = [line for tenant in TENANTS for line in await _visit(tour, tenant, settings)]
+    say("\n".join(["", "The tour is done. Look at:", *lines, *_where_else(settings)]))
+
+
+async def _visit(tour: Tour, tenant: DemoTenant, settings: Settings) -> Sequence[str]:
+    await queries.load_tenant(tour.db, tenant)
+    imported = await tour.import_notices(tenant)
+    keys = await tour.make_reports(tenant)
+    pdf = next(key for key in keys if key.endswith(".pdf"))
+    statuses = await tour.remind(tenant, pdf)
+    files = [f"  {settings.storage_path.resolve() / key}" for key in keys]
+    return [f"{tenant.name}: {imported} notices, reminders: {', '.join(statuses)}", *files]
+
+
+def _where_else(settings: Settings) -> list[str]:
+    lines = []
+    if settings.email_provider == "file":
+        mails = sorted(Path(settings.var_dir / "mail").glob("*.eml"))
+        lines += ["Mail:", *(f"  {mail.resolve()}" for mail in mails)]
+    base = f"http://{settings.host}:{settings.port}"
+    return [
+        *lines,
+        "URLs:",
+        f"  {base}/health",
+        f"  {base}/metrics",
+        "Ctrl-C stops everything.",
+        "",
+    ]

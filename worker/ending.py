@@ -1,0 +1,58 @@
+"""How an attempt ended: what the engine writes and the ledger remembers."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any
+
+
+class State(StrEnum):
+    """Where a run stands after an attempt. The first three are final."""
+
+    SUCCEEDED = "succeeded"
+    CANCELLED = "cancelled"
+    DEAD = "dead"
+    RETRYING = "retrying"
+    SNOOZED = "snoozed"
+    RELEASED = "released"
+
+    @property
+    def is_final(self) -> bool:
+        return self in {State.SUCCEEDED, State.CANCELLED, State.DEAD}
+
+
+class Reason(StrEnum):
+    """Why a run was given up on: a closed set, because it labels a metric."""
+
+    ATTEMPTS_SPENT = "attempts_spent"
+    REJECTED = "rejected"
+    INVALID_PAYLOAD = "invalid_payload"
+    UNDECODABLE = "undecodable"
+    UNKNOWN_JOB = "unknown_job"
+    POISON = "poison"
+    EXPIRED = "expired"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An error as it is remembered: redacted text, no objects."""
+
+    error_type: str
+    message: str
+    traceback: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """`wait` until the run comes due again; `reason` is a Reason for dead ones, else a sentence."""
+
+    state: State
+    result: Any = None
+    wait: timedelta = timedelta(0)
+    reason: str | None = None
+    failure: Failure | None = None
+    is_unknown: bool = False
+
+    @property
+    def spends_attempt(self) -> bool:
+        return self.state is State.RETRYING

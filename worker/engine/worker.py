@@ -1,0 +1,303 @@
+"""The arq.worker.Worker of deskhand: many queues in one process, short leases, no lost run.
+
+ARQ's command builds whatever `arq.worker.Worker` names (`worker/main.py` puts this class there), so
+`--burst`, `--check`, `--watch` and the signals keep working. ARQ's own polling, claiming and
+finishing are not used.
+"""
+
+import asyncio
+import inspect
+import os
+import random
+import socket
+import sys
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
+from datetime import timedelta
+from signal import Signals
+from time import monotonic
+from typing import Any
+from uuid import uuid4
+
+import uvloop
+from arq.constants import health_check_key_suffix
+from arq.worker import Function
+from arq.worker import Worker as ArqWorker
+from redis.exceptions import RedisError
+from typing_extensions import override
+
+from jobs.kit import Queue, discover
+from worker.clock import utc_now
+from worker.ending import State
+from worker.engine.hands import Hands, Stop
+from worker.engine.store import RunStore
+from worker.enqueuer import Pool
+from worker.lifespan import StartupError
+from worker.redis_pool import open_redis
+from worker.runner import Policy, Runner
+from worker.runtime import Runtime
+from worker.settings import Settings
+from worker.telemetry.logs import get_logger
+
+_CONNECT_WITHIN = 30.0  # seconds
+_LONGEST_BACKOFF = 5.0  # seconds between claims while Redis is away
+_RELEASE_WITHIN = 5.0  # seconds to tell Redis about runs that were cut short
+_HEARTBEAT = timedelta(seconds=5)
+_ABORT_CHECK = timedelta(seconds=0.5)  # as often as ARQ's own workers look
+_log = get_logger(__name__)
+
+
+class Worker(ArqWorker):
+    """Serves `settings.worker_queues`. Takes ARQ's arguments and `settings`."""
+
+    def __init__(
+        self, functions: Sequence[Function] = (), *, settings: Settings, **kwargs: Any
+    ) -> None:
+        _set_event_loop()
+        super().__init__(functions, **kwargs)
+        self.settings = settings
+        shaped = settings.queues()
+        self.queues: list[Queue] = [shaped[name] for name in settings.worker_queues]
+        self.worker_id = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
+        self._lease = timedelta(seconds=settings.run_lease)
+        self._wake = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._hands: Hands | None = None
+        self._claimed = 0
+
+    @override
+    def run(self) -> None:
+        """Run until a signal, or in burst mode until the queues are empty."""
+        self.main_task = self.loop.create_task(self.main())
+        try:
+            self.loop.run_until_complete(self.main_task)
+        except StartupError as error:
+            sys.stderr.write(f"deskhand cannot start: {error}\n")
+            raise SystemExit(1) from None
+        except asyncio.CancelledError:
+            raise SystemExit(1) from None  # a second signal before the start was done
+        finally:
+            self.loop.run_until_complete(self.close())
+
+    @override
+    async def main(self) -> None:
+        """Open everything, serve, and give back what cannot be finished."""
+        self._stopping.clear()  # `--watch` runs the same worker again
+        self._hurry.clear()
+        if self._pool is None:
+            self._pool = await self._connect()
+        self.ctx.update(redis=self._pool, settings=self.settings)
+        if self.on_startup is not None:
+            await self.on_startup(self.ctx)
+        runtime: Runtime = self.ctx["runtime"]
+        store = RunStore(self._pool, worker_id=self.worker_id, lease=self._lease)
+        self._hands = hands = self._make_hands(store, runtime)
+        chores = [asyncio.create_task(chore) for chore in self._chores(store, hands)]
+        runtime.health.running()
+        _log.info("Worker started", worker=self.worker_id, queues=[q.name for q in self.queues])
+        try:
+            await self._serve(store, hands, runtime)
+            runtime.health.draining()
+            await self._drain(hands)
+        finally:
+            # Empty by now, unless something broke: then another worker shall have them.
+            hands.stop(Stop.SHUTDOWN)
+            await hands.wait(_RELEASE_WITHIN)
+            for chore in chores:
+                chore.cancel()
+            await asyncio.gather(*chores, return_exceptions=True)
+            with suppress(RedisError, OSError):
+                await store.farewell()
+        _log.info("Worker stopped", **{state.value: n for state, n in hands.ended.items()})
+
+    def _chores(self, store: RunStore, hands: Hands) -> list[Coroutine[Any, Any, None]]:
+        return [
+            self._every(self._lease / 3, lambda: self._renew(store, hands)),
+            self._every(_ABORT_CHECK, lambda: self._abort(store, hands)),
+            self._every(_HEARTBEAT, lambda: self._beat(store, hands)),
+        ]
+
+    async def _connect(self) -> Pool:
+        url = self.settings.redis_dsn
+        if url is None:
+            raise StartupError("REDIS_URL is not set; `deskhand run` can start a private Redis")
+        pool = open_redis(url, Pool)
+        deadline = monotonic() + _CONNECT_WITHIN
+        while True:
+            try:
+                await pool.ping()
+            except (RedisError, OSError) as error:
+                if monotonic() > deadline or self._stopping.is_set():
+                    name = type(error).__name__
+                    raise StartupError(f"Redis (REDIS_URL) does not answer: {name}") from None
+                await asyncio.sleep(0.5)
+            else:
+                return pool
+
+    def _make_hands(self, store: RunStore, runtime: Runtime) -> Hands:
+        runner = Runner(
+            jobs=discover(),
+            functions={name: f for name, f in self.functions.items() if isinstance(f, Function)},
+            context=self.ctx,
+            policy=Policy(
+                queues=self.settings.queues(),
+                unknown_job_grace=timedelta(seconds=self.settings.unknown_job_grace),
+                accept_pickle=self.settings.arq_accept_pickle == "restricted",
+            ),
+            clock=utc_now,
+        )
+        return Hands(
+            store=store,
+            runner=runner,
+            metrics=runtime.metrics,
+            log=get_logger("worker.run"),
+            clock=utc_now,
+            worker_id=self.worker_id,
+            on_free=self._wake.set,
+        )
+
+    async def _serve(self, store: RunStore, hands: Hands, runtime: Runtime) -> None:
+        """Claim and start runs until told to stop; a Redis that is away is waited for."""
+        backoff = 0.1
+        while not self._stopping.is_set():
+            runtime.health.heartbeat()
+            try:
+                claimed = await self._claim(store, hands)
+                is_done = self.burst and not claimed and await self._is_empty(hands)
+            except (RedisError, OSError) as error:
+                _log.warning("Redis is away, claiming waits", error_type=type(error).__name__)
+                await self._pause(backoff * random.uniform(0.5, 1))  # noqa: S311 - spreads workers
+                backoff = min(backoff * 2, _LONGEST_BACKOFF)
+                continue
+            backoff = 0.1
+            if is_done:
+                return
+            if not claimed:
+                await self._pause(self.poll_delay_s)
+
+    async def _claim(self, store: RunStore, hands: Hands) -> int:
+        """Start what is due, as far as there are free slots; returns how many."""
+        self._wake.clear()
+        left = sys.maxsize
+        if self.burst and self.max_burst_jobs >= 0:
+            left = max(self.max_burst_jobs - self._claimed, 0)
+        free = {queue: min(hands.free(queue), left) for queue in self.queues}
+        claims = await store.claim(free)
+        for claim in claims:
+            # A signal may have come while the script ran: what was claimed goes straight back.
+            hands.start(claim, stop=Stop.SHUTDOWN if self._stopping.is_set() else None)
+        self._claimed += len(claims)
+        return len(claims)
+
+    async def _is_empty(self, hands: Hands) -> bool:
+        """Burst mode ends when nothing is queued, now or later, and nothing runs (as ARQ's)."""
+        if 0 <= self.max_burst_jobs <= self._claimed:
+            return len(hands) == 0
+        return len(hands) == 0 and not sum([await self.pool.zcard(q.key) for q in self.queues])
+
+    async def _pause(self, seconds: float) -> None:
+        """Sleep until a slot becomes free, a signal comes, or the time is up."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._wake.wait(), seconds)
+
+    async def _drain(self, hands: Hands) -> None:
+        """Let runs finish within the grace, then give the rest back without spending an attempt."""
+        if len(hands):
+            _log.info("Finishing runs in hand", runs=len(hands), grace=self.settings.shutdown_grace)
+        hurry = asyncio.create_task(self._hurry.wait())
+        finished = asyncio.create_task(hands.wait(self.settings.shutdown_grace))
+        await asyncio.wait({hurry, finished}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (hurry, finished):
+            task.cancel()
+        if len(hands):
+            _log.warning("Giving runs back", runs=len(hands))
+            hands.stop(Stop.SHUTDOWN)
+            await hands.wait(_RELEASE_WITHIN)
+
+    async def _every(self, interval: timedelta, chore: Callable[[], Awaitable[None]]) -> None:
+        """Do a chore again and again; its failure is logged and is nobody else's."""
+        while True:
+            try:
+                await chore()
+            except (RedisError, OSError) as error:
+                _log.warning("Redis is away, a chore waits", error_type=type(error).__name__)
+            except Exception:  # noqa: BLE001 - a chore must not end the worker
+                _log.exception("A chore failed")
+            await asyncio.sleep(interval.total_seconds())
+
+    async def _renew(self, store: RunStore, hands: Hands) -> None:
+        lost = await store.renew(hands.claims)
+        if lost:
+            hands.stop(Stop.LEASE_LOST, lost)
+
+    async def _abort(self, store: RunStore, hands: Hands) -> None:
+        hands.abort(await store.aborts([claim.run_id for claim in hands.claims]))
+
+    async def _beat(self, store: RunStore, hands: Hands) -> None:
+        """Report this worker, and write ARQ's own health keys for `arq --check`."""
+        life = _HEARTBEAT * 3
+        report = {"worker": self.worker_id, "running": hands.counts, "pid": os.getpid()}
+        await store.heartbeat(report, life=life)
+        ended = hands.ended
+        text = (
+            f"{utc_now():%b-%d %H:%M:%S} j_complete={ended[State.SUCCEEDED]} "
+            f"j_failed={ended[State.DEAD] + ended[State.CANCELLED]} "
+            f"j_retried={ended[State.RETRYING]} j_ongoing={len(hands)}"
+        )
+        for queue in self.queues:
+            queued = await self.pool.zcard(queue.key)
+            await self.pool.set(
+                queue.key + health_check_key_suffix, f"{text} queued={queued}", px=life
+            )
+
+    @override
+    def handle_sig(self, signum: Signals) -> None:
+        """The first signal drains, the second gives everything back at once."""
+        if self._stopping.is_set():
+            self._hurry.set()
+            if self._hands is None and self.main_task is not None:
+                self.main_task.cancel()
+            return
+        _log.info("Stopping", signal=Signals(signum).name)
+        self._stopping.set()
+        self._wake.set()
+        if self.on_stop is not None:
+            self.on_stop(signum)
+
+    @override
+    def handle_sig_wait_for_completion(self, signum: Signals) -> None:
+        self.handle_sig(signum)
+
+    @override
+    async def close(self) -> None:
+        """Stop, and close what `main` opened. Safe to call at any time, and twice."""
+        main = self.main_task
+        if main is not None and not main.done() and main is not asyncio.current_task():
+            self._stopping.set()
+            self._wake.set()
+            await asyncio.wait({main})
+        if self._pool is None:
+            return
+        if self.on_shutdown is not None:
+            await self.on_shutdown(self.ctx)
+        await self._pool.aclose(close_connection_pool=True)
+        self._pool = None
+
+
+def _set_event_loop() -> None:
+    """ARQ takes the thread's loop: give it a fast one unless one runs already."""
+    with suppress(RuntimeError):
+        asyncio.get_running_loop()
+        return
+    asyncio.set_event_loop(uvloop.new_event_loop())
+
+
+# ARQ's command hands over only what the class's signature names.
+_arq = inspect.signature(ArqWorker)
+Worker.__signature__ = _arq.replace(  # type: ignore[attr-defined]  # inspect.signature reads it
+    parameters=[
+        *_arq.parameters.values(),
+        inspect.Parameter("settings", inspect.Parameter.KEYWORD_ONLY),
+    ]
+)

@@ -1,0 +1,234 @@
+"""Opens what all attempts share into ARQ's startup context, and closes it in reverse."""
+
+import asyncio
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import asyncpg
+import httpx
+from arq.worker import Function, func
+
+from clients.local_storage import LocalStorage
+from clients.mail import MailProvider, Sender
+from clients.mail_file import MailFile
+from clients.object_storage import ObjectStorage
+from clients.sendgrid import SendGrid
+from clients.smtp import Smtp
+from jobs.kit import Enqueued, Job, JobContext, Payload, Run, all_jobs
+from jobs.kit.context import Meter
+from worker.clock import utc_now
+from worker.deliveries import RecordedMailer
+from worker.enqueuer import Pool, correlation_id
+from worker.offload import Offloader, start_fork_server
+from worker.settings import Settings
+from worker.telemetry.logs import get_logger
+
+if TYPE_CHECKING:
+    from arq.typing import WorkerCoroutine
+
+_CONNECT_WITHIN = 30.0  # seconds a database may take to come up beside us
+_STATEMENT_TIMEOUT = 60.0  # seconds
+_log = get_logger(__name__)
+
+
+class StartupError(Exception):
+    """The worker cannot start; the sentence says what to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resources:
+    """What all attempts share."""
+
+    settings: Settings
+    db: "asyncpg.Pool[asyncpg.Record]"
+    http: httpx.AsyncClient
+    storage: ObjectStorage
+    mail: MailProvider
+    meter: Meter
+    offload: Offloader
+    scratch: Path
+    pool: Pool
+    clock: Callable[[], datetime]
+
+    def context(self, run: Run) -> JobContext:
+        """The context of one attempt."""
+        return JobContext(
+            run=run,
+            log=get_logger(f"jobs.{run.job}"),
+            db=self.db,
+            http=self.http,
+            storage=self.storage,
+            mailer=RecordedMailer(
+                db=self.db, provider=self.mail, meter=self.meter, run=run, clock=self.clock
+            ),
+            meter=self.meter,
+            offload=self.offload,
+            scratch=partial(_scratch, self.scratch),
+            links=str(self.settings.public_url).rstrip("/"),
+            clock=self.clock,
+            enqueuer=partial(_enqueue, self.pool, run),
+        )
+
+
+@asynccontextmanager
+async def open_resources(
+    settings: Settings, *, pool: Pool, meter: Meter, clock: Callable[[], datetime] = utc_now
+) -> AsyncIterator[Resources]:
+    """Connect to everything; closes it all in reverse. Raises StartupError."""
+    async with AsyncExitStack() as stack:
+        db = await stack.enter_async_context(_database(settings))
+        http = await stack.enter_async_context(
+            httpx.AsyncClient(timeout=httpx.Timeout(30, connect=10), follow_redirects=False)
+        )
+        await asyncio.to_thread(start_fork_server, [job.function.__module__ for job in all_jobs()])
+        mail = _mail_provider(settings, http, clock)
+        stack.push_async_callback(mail.aclose)
+        yield Resources(
+            settings=settings,
+            db=db,
+            http=http,
+            storage=LocalStorage(settings.storage_path),
+            mail=mail,
+            meter=meter,
+            offload=Offloader(),
+            scratch=stack.enter_context(_scratch_root(settings.var_dir / "tmp")),
+            pool=pool,
+            clock=clock,
+        )
+
+
+def arq_function(job: Job[Any, Any]) -> Function:
+    """The job as ARQ sees it: a coroutine function of ARQ's context and the payload's fields."""
+
+    async def coroutine(ctx: dict[str, Any], /, *args: Any, **kwargs: Any) -> Any:
+        resources: Resources = ctx["resources"]
+        payload = job.validate(args[0] if args else kwargs, is_strict=False)
+        run = _run(job, payload, ctx)
+        token = correlation_id.set(run.correlation_id)
+        try:
+            return await job(resources.context(run), payload)
+        finally:
+            correlation_id.reset(token)
+
+    return func(
+        cast(
+            "WorkerCoroutine", coroutine
+        ),  # ARQ names the first parameter, and types it dict[Any, Any]
+        name=job.name,
+        timeout=job.timeout.total_seconds(),
+        keep_result=job.result_ttl.total_seconds(),
+        max_tries=job.retry.attempts if job.retry else None,
+    )
+
+
+def _run(job: Job[Any, Any], payload: Payload, ctx: dict[str, Any]) -> Run:
+    headers = ctx.get("headers", {})
+    return Run(
+        run_id=ctx["job_id"],
+        job=job.name,
+        queue=job.queue,
+        attempt=ctx["job_try"],
+        key=job.key_of(payload) or headers.get("replay") or ctx["job_id"],
+        enqueued_at=ctx["enqueue_time"],
+        correlation_id=headers.get("cid", ctx["job_id"]),
+        tenant_id=getattr(payload, "tenant_id", None),
+        replay_of=headers.get("replay"),
+    )
+
+
+async def _enqueue(
+    pool: Pool, run: Run, job: Job[Any, Any], payload: Payload, *, delay: timedelta | None = None
+) -> Enqueued:
+    wait = delay or timedelta(0)
+    return await pool.enqueue(
+        job,
+        job.validate(payload),
+        wait_ms=int(wait / timedelta(milliseconds=1)),
+        headers={"cid": run.correlation_id},
+    )
+
+
+@asynccontextmanager
+async def _database(settings: Settings) -> AsyncIterator["asyncpg.Pool[asyncpg.Record]"]:
+    if settings.database_dsn is None:
+        raise StartupError("DATABASE_URL is not set; `deskhand run` can start a private PostgreSQL")
+    pool = asyncpg.create_pool(
+        settings.database_dsn,
+        min_size=1,
+        max_size=settings.database_pool_size,
+        timeout=10,
+        command_timeout=_STATEMENT_TIMEOUT,
+        server_settings={"application_name": settings.service_name, "timezone": "UTC"},
+    )
+    try:
+        await _within(_CONNECT_WITHIN, pool, "PostgreSQL (DATABASE_URL)")
+        yield pool
+    finally:
+        try:
+            await asyncio.wait_for(pool.close(), 10)
+        except TimeoutError:
+            pool.terminate()
+
+
+async def _within(seconds: float, pool: "asyncpg.Pool[asyncpg.Record]", name: str) -> None:
+    """Wait for a server that starts at the same time as we do."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + seconds
+    while True:
+        try:
+            await pool
+        except (OSError, TimeoutError, asyncpg.CannotConnectNowError) as error:
+            if loop.time() > deadline:
+                message = f"{name} does not answer after {seconds:g} s: {type(error).__name__}"
+                raise StartupError(message) from None
+            await asyncio.sleep(0.5)
+        except (asyncpg.PostgresError, ValueError) as error:
+            raise StartupError(f"{name} refuses us: {type(error).__name__}") from None
+        else:
+            return
+
+
+def _mail_provider(
+    settings: Settings, http: httpx.AsyncClient, clock: Callable[[], datetime]
+) -> MailProvider:
+    sender = Sender.parse(settings.email_from)
+    match settings.email_provider:
+        case "smtp":
+            return Smtp(settings.smtp, sender=sender, clock=clock)
+        case "sendgrid":
+            return SendGrid(settings.sendgrid, http=http, sender=sender)
+        case "file":
+            return MailFile(settings.var_dir / "mail", sender=sender, clock=clock)
+
+
+@contextmanager
+def _scratch_root(parent: Path) -> Iterator[Path]:
+    """A directory of this process; also sweeps those that killed processes left behind."""
+    parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for left in parent.iterdir():
+        if (
+            left.name.isdigit()
+            and not Path("/proc", left.name).exists()
+            and Path("/proc/1").exists()
+        ):
+            shutil.rmtree(left, ignore_errors=True)
+    root = parent / str(os.getpid())
+    root.mkdir(mode=0o700, exist_ok=True)
+    try:
+        yield root
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+
+
+@contextmanager
+def _scratch(root: Path) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(dir=root, ignore_cleanup_errors=True) as path:
+        yield Path(path)

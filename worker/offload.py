@@ -1,0 +1,105 @@
+"""CPU-bound work in a process of its own, killed together with the attempt that asked for it.
+
+Each call gets a fresh process from a fork server: nothing leaks from one attempt to the next, and a
+process that hangs, eats memory or crashes takes nothing with it. The fork server has imported the
+jobs already, so a call costs some ten milliseconds.
+"""
+
+import asyncio
+import ctypes
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from multiprocessing import forkserver, get_context
+from multiprocessing.connection import Connection
+from typing import Any, ParamSpec, TypeVar, cast
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_PR_SET_PDEATHSIG = 1
+_CONTEXT = get_context("forkserver")
+
+
+class OffloadError(Exception):
+    """The process ended without an answer: it was killed, or crashed."""
+
+
+class Offloader:
+    """Runs module-level functions in processes, at most `limit` (default: cores) at once."""
+
+    def __init__(self, limit: int | None = None) -> None:
+        self._slots = asyncio.Semaphore(limit or os.cpu_count() or 1)
+
+    async def __call__(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        """`function(*args, **kwargs)` elsewhere. Raises what it raises, or OffloadError.
+
+        Function, arguments, result and exception must be picklable; they only ever pass between
+        this process and its own child.
+        """
+        async with self._slots:
+            ours, theirs = _CONTEXT.Pipe(duplex=False)
+            process = _CONTEXT.Process(
+                target=_child, args=(theirs, function, args, kwargs), daemon=True
+            )
+            try:
+                # Starting talks to the fork server over a socket: short, but not for the loop.
+                await asyncio.to_thread(process.start)
+                theirs.close()
+                succeeded, value = await _receive(ours)
+            finally:
+                theirs.close()
+                ours.close()
+                if process.pid is not None:
+                    process.kill()
+                    await asyncio.shield(asyncio.to_thread(process.join, 10))
+                    process.close()
+        if succeeded:
+            return cast("R", value)
+        raise value
+
+
+async def _receive(pipe: Connection) -> tuple[bool, Any]:
+    loop = asyncio.get_running_loop()
+    readable = asyncio.Event()
+    loop.add_reader(pipe.fileno(), readable.set)
+    try:
+        await readable.wait()
+    finally:
+        loop.remove_reader(pipe.fileno())
+    os.set_blocking(pipe.fileno(), True)
+    try:
+        answer: tuple[bool, Any] = await asyncio.to_thread(pipe.recv)
+    except EOFError:
+        raise OffloadError(
+            "the process ended without an answer (killed, or out of memory)"
+        ) from None
+    return answer
+
+
+def _child(
+    pipe: Connection, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> None:
+    if sys.platform == "linux":
+        # The fork server ends when the worker does, however it does; so shall this process.
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    # Ctrl-C and TERM go to the whole group: the worker decides what becomes of its children.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        answer = (True, function(*args, **kwargs))
+    except Exception as error:  # noqa: BLE001 - carried over and raised there
+        error.add_note("in the offloaded process:\n" + "".join(traceback.format_exception(error)))
+        answer = (False, error)
+    try:
+        pipe.send(answer)
+    except Exception as error:  # noqa: BLE001 - the answer cannot be pickled: say so instead
+        pipe.send((False, OffloadError(f"the answer cannot be carried over: {error}")))
+
+
+def start_fork_server(modules: list[str]) -> None:
+    """Start the fork server, which imports these once. Blocks for some milliseconds."""
+    _CONTEXT.set_forkserver_preload(modules)
+    forkserver.ensure_running()

@@ -1,0 +1,119 @@
+"""ARQ's hooks: what runs beside the jobs, around the resources that they share."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+from redis.exceptions import RedisError
+
+from jobs.kit import Queue, all_jobs
+from worker import __version__
+from worker.clock import utc_now
+from worker.engine.store import sizes
+from worker.enqueuer import Pool
+from worker.ledger import Ledger
+from worker.lifespan import Resources, StartupError, open_resources
+from worker.migrate import MigrationError, pending
+from worker.settings import Settings
+from worker.sidecar.app import Sidecar
+from worker.sidecar.health import Health
+from worker.telemetry.logs import configure, get_logger
+from worker.telemetry.metrics import Metrics
+
+_CLOCK_SKEW = 5.0  # seconds
+_LAST_WORDS = 5.0  # seconds to write the history of the runs that ended last
+_log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    resources: Resources
+    metrics: Metrics
+    health: Health
+    sidecar: Sidecar
+
+
+async def startup(ctx: dict[str, Any]) -> None:
+    """ARQ's `on_startup`. Raises StartupError."""
+    stack = ctx["stack"] = AsyncExitStack()
+    runtime = await stack.enter_async_context(open_runtime(ctx["settings"], ctx["redis"]))
+    ctx["runtime"] = runtime
+    ctx["resources"] = runtime.resources
+
+
+async def shutdown(ctx: dict[str, Any]) -> None:
+    """ARQ's `on_shutdown`: in reverse, also after a start that broke off."""
+    stack: AsyncExitStack | None = ctx.pop("stack", None)
+    if stack is not None:
+        await stack.aclose()
+
+
+@asynccontextmanager
+async def open_runtime(settings: Settings, pool: Pool) -> AsyncIterator[Runtime]:
+    """Health first, so that probes see the start; the ledger last, so that it ends first."""
+    configure(level=settings.log_level, fmt=settings.log_format)
+    queues = list(settings.queues().values())
+    metrics = Metrics(((job.queue, job.name) for job in all_jobs()), version=__version__)
+    health = Health(service=settings.service_name, version=__version__)
+    async with AsyncExitStack() as stack:
+        sidecar = Sidecar(health, metrics, refresh=lambda: _refresh(pool, metrics, queues))
+        await _start(sidecar, settings)
+        stack.push_async_callback(sidecar.stop)
+        resources = await stack.enter_async_context(
+            open_resources(settings, pool=pool, meter=metrics)
+        )
+        await _require_schema(settings)
+        health.add("redis", lambda: _check_redis(pool))
+        health.add("postgres", lambda: _check_postgres(resources.db))
+        await stack.enter_async_context(health.watching())
+        await stack.enter_async_context(_writing(Ledger(pool, resources.db)))
+        yield Runtime(resources, metrics, health, sidecar)
+
+
+async def _start(sidecar: Sidecar, settings: Settings) -> None:
+    try:
+        await sidecar.start(settings.host, settings.port)
+    except OSError as error:
+        raise StartupError(str(error)) from None
+
+
+async def _require_schema(settings: Settings) -> None:
+    try:
+        missing = await pending(settings.database_dsn or "")
+    except MigrationError as error:
+        raise StartupError(str(error)) from None
+    if missing:
+        raise StartupError(
+            f"the database lacks {len(missing)} migrations ({missing[0]} …): run `deskhand migrate`"
+        )
+
+
+@asynccontextmanager
+async def _writing(ledger: Ledger) -> AsyncIterator[None]:
+    task = asyncio.create_task(ledger.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        # What cannot be written now stays in Redis for another worker, or the next start.
+        with suppress(RedisError, OSError, TimeoutError, asyncpg.PostgresError):
+            await asyncio.wait_for(ledger.drain(), _LAST_WORDS)
+
+
+async def _refresh(pool: Pool, metrics: Metrics, queues: list[Queue]) -> None:
+    metrics.set_queue_sizes(await sizes(pool, queues))
+
+
+async def _check_redis(pool: Pool) -> Mapping[str, object]:
+    """Scores are instants by Redis' clock: a worker whose clock is far off misjudges waits."""
+    seconds, _ = await pool.time()
+    return {"degraded": abs(utc_now().timestamp() - seconds) > _CLOCK_SKEW}
+
+
+async def _check_postgres(db: "asyncpg.Pool[asyncpg.Record]") -> Mapping[str, object]:
+    await db.fetchval("select 1")
+    return {}

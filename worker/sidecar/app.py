@@ -1,0 +1,210 @@
+"""The sidecar: one HTTP server beside the engine, on `HOST:PORT`.
+
+Health and metrics are always open and tell neither hosts nor errors. Console and API bring their
+own routes, and ask who is there themselves.
+"""
+
+import asyncio
+import errno
+import math
+import socket
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Final
+from uuid import uuid4
+
+from aiohttp import hdrs, web
+
+from worker.sidecar.health import Health, Report
+from worker.telemetry.logs import get_logger
+from worker.telemetry.metrics import Metrics
+
+REFRESH_EVERY: Final = 5.0  # seconds
+REFRESH_TIMEOUT: Final = 2.0  # seconds
+_CLOSE_TIMEOUT: Final = 2.0  # seconds for answers under way when the sidecar stops
+
+# A page sets its own policy; what does not may load nothing.
+_HEADERS: Final = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; base-uri 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+_STARTED: Final = "deskhand.answer_started"
+_log = get_logger(__name__)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class SidecarError(OSError):
+    """The sidecar cannot listen; the sentence says which setting to change."""
+
+
+class Sidecar:
+    """Serves `/health…`, `/metrics` and whatever `routes` bring.
+
+    `refresh` brings the metrics of the whole cluster up to date (`Metrics.set_queue_sizes`); it is
+    awaited by scrapes, every `REFRESH_EVERY` at most, and a scrape succeeds without it.
+    """
+
+    def __init__(
+        self,
+        health: Health,
+        metrics: Metrics,
+        *,
+        refresh: Callable[[], Awaitable[None]] | None = None,
+        routes: Iterable[web.AbstractRouteDef] = (),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._metrics = metrics
+        self._refreshed = _Refreshed(refresh, clock) if refresh is not None else None
+        self._runner: web.AppRunner | None = None
+        self.app = web.Application(middlewares=[_errors_as_json])
+        self.app.on_response_prepare.append(_secure)
+        self.app.add_routes([*_health_routes(health), web.get("/metrics", self._scrape), *routes])
+
+    @property
+    def port(self) -> int:
+        """The port it listens on (which one, when it was started with 0)."""
+        if self._runner is None:
+            raise RuntimeError("the sidecar is not started")
+        return int(self._runner.addresses[0][1])
+
+    async def start(self, host: str, port: int) -> None:
+        """Listen. Raises SidecarError when the address is taken, not ours or not allowed."""
+        runner = web.AppRunner(self.app, access_log=None, shutdown_timeout=_CLOSE_TIMEOUT)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, host, port).start()
+        except OSError as error:
+            await runner.cleanup()
+            raise SidecarError(_advice(host, port, error)) from error
+        self._runner = runner
+
+    async def stop(self) -> None:
+        """Stop listening; answers under way get a moment."""
+        runner, self._runner = self._runner, None
+        if self._refreshed is not None:
+            self._refreshed.cancel()
+        if runner is not None:
+            await runner.cleanup()
+
+    async def _scrape(self, request: web.Request) -> web.Response:
+        if self._refreshed is not None and not await self._refreshed.is_fresh():
+            self._metrics.collect_failed("cluster")
+        # In a thread: thousands of series take tens of milliseconds to print.
+        accept = request.headers.get(hdrs.ACCEPT)
+        body, content_type = await asyncio.to_thread(self._metrics.render, accept)
+        return web.Response(body=body, headers={hdrs.CONTENT_TYPE: content_type})
+
+
+class _Refreshed:
+    """Calls `refresh` seldom, once for all scrapes that wait, and never waits long for it."""
+
+    def __init__(self, refresh: Callable[[], Awaitable[None]], clock: Callable[[], float]) -> None:
+        self._refresh = refresh
+        self._clock = clock
+        self._task: asyncio.Task[bool] | None = None
+        self._succeeded_at = -math.inf
+
+    async def is_fresh(self) -> bool:
+        """Bring up to date if need be; False when that failed or takes too long."""
+        if self._task is None:
+            age = self._clock() - self._succeeded_at
+            if age < REFRESH_EVERY:
+                return True
+            self._task = asyncio.create_task(self._run(), name="metrics-refresh")
+        task = self._task
+        await asyncio.wait({task}, timeout=REFRESH_TIMEOUT)
+        if not task.done():
+            task.cancel()
+            return False
+        return not task.cancelled() and task.result()
+
+    def cancel(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _run(self) -> bool:
+        try:
+            await self._refresh()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the scrape goes on
+            _log.warning("Metrics of the cluster could not be collected", error=error)
+            return False
+        else:
+            self._succeeded_at = self._clock()
+            return True
+        finally:
+            self._task = None
+
+
+def _health_routes(health: Health) -> list[web.RouteDef]:
+    def answering(report: Callable[[], Report]) -> Handler:
+        async def answer(request: web.Request) -> web.Response:
+            del request
+            current = report()
+            return web.json_response(current.body, status=current.status)
+
+        return answer
+
+    paths = {
+        ("/health", "/healthz"): health.summary,
+        ("/health/live", "/livez"): health.live,
+        ("/health/ready", "/readyz"): health.ready,
+        ("/health/startup",): health.startup,
+    }
+    # `web.get` answers HEAD as well.
+    return [web.get(path, answering(report)) for names, report in paths.items() for path in names]
+
+
+@web.middleware
+async def _errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except web.HTTPException as refusal:
+        if refusal.status < web.HTTPBadRequest.status_code:  # a redirect is no error
+            raise
+        answer = _error(refusal.status, refusal.reason)
+        for name, value in refusal.headers.items():  # Allow, WWW-Authenticate, Retry-After
+            answer.headers.setdefault(name, value)
+        return answer
+    except Exception as error:
+        answer = _error(web.HTTPInternalServerError.status_code, "Internal Server Error")
+        _log.error(
+            "Request failed",
+            method=request.method,
+            path=request.path,
+            request_id=answer.headers["X-Request-ID"],
+            exc_info=error,
+        )
+        if _STARTED in request:  # too late to answer anything else: the connection is closed
+            raise
+        return answer
+
+
+def _error(status: int, reason: str) -> web.Response:
+    request_id = uuid4().hex
+    code = reason.lower().replace(" ", "_")
+    body = {"error": {"code": code, "message": reason, "request_id": request_id}}
+    return web.json_response(body, status=status, headers={"X-Request-ID": request_id})
+
+
+async def _secure(request: web.Request, response: web.StreamResponse) -> None:
+    request[_STARTED] = True
+    for name, value in _HEADERS.items():
+        response.headers.setdefault(name, value)
+    response.headers[hdrs.SERVER] = "deskhand"  # and not the versions behind it
+
+
+def _advice(host: str, port: int, error: OSError) -> str:
+    """What to change so that the sidecar can listen."""
+    if error.errno == errno.EADDRINUSE:
+        return f"{host}:{port} is taken by another process: stop it, or set PORT to a free one"
+    if error.errno == errno.EACCES:
+        return f"not allowed to listen on {host}:{port}: set PORT to 1024 or more"
+    if error.errno == errno.EADDRNOTAVAIL or isinstance(error, socket.gaierror):
+        return f"{host!r} is no address of this machine: set HOST to 127.0.0.1 or 0.0.0.0"
+    return f"cannot listen on {host}:{port} (HOST, PORT): {error.strerror or error}"

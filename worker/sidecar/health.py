@@ -1,0 +1,296 @@
+"""What the probes say, read from a cache: asking never touches Redis, PostgreSQL or a service.
+
+Red lights, and what to do:
+
+`/health/live` 503    `stalled`: no poll for 60 s though running, the loop that claims runs is dead
+                      or stuck; `stopped`: the engine ended and the process did not. Restart it (a
+                      liveness probe does); the runs it held come back by themselves.
+                      No answer at all: a job blocks the event loop; the log names its stack.
+`/health/ready` 503   `starting`: pools or migrations are not ready; if it stays so, read the log.
+                      `unhealthy`: a dependency marked so failed for 10 s or more. Mend that
+                      dependency; restarting the worker helps nobody.
+                      `draining`: SIGTERM came; runs end or are given back. Wait.
+`/health/startup` 503 the start is not through yet.
+`/health` 503         as ready. 200 `degraded`: it works, but something fails: a required one since
+                      less than 10 s, or one that jobs can do without. Look at `checks`.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
+from typing import Any, Final, Literal, cast
+
+from worker import __version__
+from worker.telemetry.logs import get_logger
+from worker.telemetry.redaction import redact
+
+State = Literal["starting", "running", "draining", "stopped"]
+Check = Callable[[], Awaitable[Mapping[str, object] | None]]
+Facts = Callable[[], Mapping[str, object]]
+
+INTERVAL: Final = timedelta(seconds=5)
+TIMEOUT: Final = timedelta(seconds=2)
+GRACE: Final = timedelta(seconds=10)
+STALL: Final = timedelta(seconds=60)
+
+_log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One answer: the HTTP status and the JSON body. No hosts, addresses or error texts."""
+
+    status: HTTPStatus
+    body: Mapping[str, object]
+
+
+@dataclass(slots=True)
+class _Dependency:
+    """What is known of one dependency; `since` is when it began to fail, or to be well."""
+
+    name: str
+    check: Check
+    is_required: bool
+    since: float
+    task: asyncio.Task[Mapping[str, object]] | None = None
+    is_known: bool = False
+    failing_since: float | None = None
+    latency: float | None = None
+    detail: Mapping[str, object] = field(default_factory=dict)
+    told: str = "ok"  # the status that the log was told last
+
+    def status(self, now: float) -> str:
+        if not self.is_known:
+            return "starting"
+        if self.failing_since is None:
+            return "degraded" if self.detail.get("degraded") else "ok"
+        return "degraded" if now - self.failing_since < GRACE.total_seconds() else "unhealthy"
+
+
+class Health:
+    """The state of this worker and of what it depends on.
+
+    `clock` counts seconds and never goes back; `wall` is the time of day, in seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        *,
+        service: str = "deskhand",
+        version: str = __version__,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._identity = {"service": service, "version": version}
+        self._clock = clock
+        self._wall = wall
+        self._started = clock()
+        self._beat = self._started
+        self._state: State = "starting"
+        self._dependencies: dict[str, _Dependency] = {}
+        self._facts: Facts = dict
+        self._loop: asyncio.Task[None] | None = None
+
+    @property
+    def state(self) -> State:
+        return self._state
+
+    def add(self, name: str, check: Check, *, required: bool = True) -> None:
+        """Watch a dependency; `check` raises when it fails, and may return details otherwise.
+
+        Details are not for the open endpoints (`details`), but a true `degraded` shows there.
+        A required one that keeps failing makes the worker unready, another only degraded.
+        Add them before `start`: a required one not yet checked means not yet ready.
+        """
+        self._dependencies[name] = _Dependency(name, check, required, since=self._clock())
+
+    def describe_with(self, facts: Facts) -> None:
+        """Add facts to the summary at each request: `saturated`, `paused`, `jobs_left`."""
+        self._facts = facts
+
+    def heartbeat(self) -> None:
+        """Called by the engine at each poll."""
+        self._beat = self._clock()
+
+    def running(self) -> None:
+        """The worker claims runs from now on, and gives a heartbeat at each poll."""
+        self._state = "running"
+        self.heartbeat()
+
+    def draining(self) -> None:
+        """The worker claims no more, and finishes what it has."""
+        self._state = "draining"
+
+    def stopped(self) -> None:
+        """The engine has ended, as planned or not."""
+        self._state = "stopped"
+
+    @contextlib.asynccontextmanager
+    async def watching(self) -> AsyncIterator[None]:
+        """Check in the background while inside."""
+        await self.start()
+        try:
+            yield
+        finally:
+            await self.stop()
+
+    async def start(self) -> None:
+        """Check now, and from now on every `INTERVAL` in the background."""
+        if self._loop is None:
+            await self.check_now()
+            self._loop = asyncio.create_task(self._keep_checking(), name="health")
+
+    async def stop(self) -> None:
+        """Stop checking. The last results stay."""
+        tasks = [task for task in (self._loop, *self._running_checks()) if task is not None]
+        self._loop = None
+        for task in tasks:
+            task.cancel()
+        if tasks:  # a check that does not heed its cancellation must not hold up the exit
+            await asyncio.wait(tasks, timeout=TIMEOUT.total_seconds())
+
+    async def check_now(self) -> None:
+        """Run every check once, side by side, each for `TIMEOUT` at most. Never raises."""
+        for dependency in self._dependencies.values():
+            if dependency.task is None or dependency.task.done():
+                dependency.task = asyncio.create_task(self._timed(dependency))
+                dependency.task.add_done_callback(_look_at)
+        tasks = self._running_checks()
+        if tasks:
+            await asyncio.wait(tasks, timeout=TIMEOUT.total_seconds())
+        for dependency in list(self._dependencies.values()):
+            self._note(dependency)
+
+    async def _keep_checking(self) -> None:
+        while True:
+            await asyncio.sleep(INTERVAL.total_seconds())
+            try:
+                await self.check_now()
+            except Exception:  # noqa: BLE001 - if this loop ended, the last green would stay
+                _log.exception("Health checks failed")
+
+    def _running_checks(self) -> list[asyncio.Task[Mapping[str, object]]]:
+        tasks = (dependency.task for dependency in self._dependencies.values())
+        return [task for task in tasks if task is not None and not task.done()]
+
+    async def _timed(self, dependency: _Dependency) -> Mapping[str, object]:
+        began = self._clock()
+        detail = dict(await dependency.check() or {})
+        dependency.latency = self._clock() - began
+        return detail
+
+    def _note(self, dependency: _Dependency) -> None:
+        """Take over how the check ended; one that still runs has failed."""
+        task = dependency.task
+        if task is None:  # added while the others were running
+            return
+        now = self._clock()
+        error = _failure(task)
+        if error is None:
+            if dependency.failing_since is not None:
+                dependency.since = now
+            dependency.failing_since = None
+            dependency.detail = task.result()
+        elif dependency.failing_since is None:
+            dependency.failing_since = dependency.since = now
+        if error is not None:
+            dependency.latency = None
+            task.cancel()
+        dependency.is_known = True
+        _tell(dependency, dependency.status(now), error)
+
+    def live(self) -> Report:
+        """Red when only a restart helps. Never because of a dependency."""
+        if self._state == "stopped" or self._is_stalled():
+            return self._report("stopped" if self._state == "stopped" else "stalled", ok=False)
+        return self._report("ok")
+
+    def startup(self) -> Report:
+        """Red until the worker runs."""
+        is_starting = self._state == "starting"
+        return self._report("starting" if is_starting else "ok", ok=not is_starting)
+
+    def ready(self) -> Report:
+        """Red when it cannot work: not yet, no more, or without what jobs need."""
+        status = self._status()
+        return self._report(status, ok=status in {"ok", "degraded"})
+
+    def summary(self) -> Report:
+        """As `ready`, with facts."""
+        report = self.ready()
+        facts: Mapping[str, object] = {}
+        with contextlib.suppress(Exception):  # a probe answers, whatever the facts do
+            facts = dict(self._facts())
+        return Report(report.status, {**cast("dict[str, object]", redact(facts)), **report.body})
+
+    def details(self) -> Mapping[str, Mapping[str, object]]:
+        """What the checks returned, for people who are signed in."""
+        return {name: dependency.detail for name, dependency in self._dependencies.items()}
+
+    def _is_stalled(self) -> bool:
+        silence = self._clock() - self._beat
+        return self._state == "running" and silence >= STALL.total_seconds()
+
+    def _status(self) -> str:
+        if self._state != "running":
+            return self._state
+        if self._is_stalled():
+            return "stalled"
+        now = self._clock()
+        dependencies = self._dependencies.values()
+        required = {each.status(now) for each in dependencies if each.is_required}
+        for worst in ("unhealthy", "starting"):
+            if worst in required:
+                return worst
+        everything = {each.status(now) for each in dependencies}
+        return "degraded" if everything & {"degraded", "unhealthy"} else "ok"
+
+    def _report(self, status: str, *, ok: bool = True) -> Report:
+        now = self._clock()
+        body = {
+            "status": status,
+            "checks": {each.name: self._shown(each, now) for each in self._dependencies.values()},
+            **self._identity,
+            "uptime_s": round(now - self._started, 1),
+        }
+        return Report(HTTPStatus.OK if ok else HTTPStatus.SERVICE_UNAVAILABLE, body)
+
+    def _shown(self, dependency: _Dependency, now: float) -> dict[str, object]:
+        latency = dependency.latency
+        since = datetime.fromtimestamp(self._wall() - (now - dependency.since), UTC)
+        return {
+            "status": dependency.status(now),
+            "latency_ms": None if latency is None else round(latency * 1000, 1),
+            "since": since.isoformat(timespec="seconds").replace("+00:00", "Z"),
+        }
+
+
+def _look_at(task: asyncio.Task[Any]) -> None:
+    """Spare asyncio the complaint that nobody looked at an error (of a check given up on)."""
+    if not task.cancelled():
+        task.exception()
+
+
+def _failure(task: asyncio.Task[Any]) -> BaseException | None:
+    """Why the check failed, if so; one that is still running has failed."""
+    if not task.done():
+        return TimeoutError(f"no answer for {TIMEOUT.total_seconds():.0f} s")
+    return TimeoutError("the check was cancelled") if task.cancelled() else task.exception()
+
+
+def _tell(dependency: _Dependency, status: str, error: BaseException | None) -> None:
+    """Log a change of status: only the log says why."""
+    if status == dependency.told:
+        return
+    dependency.told = status
+    fields = {"dependency": dependency.name, "status": status, "required": dependency.is_required}
+    if status == "ok":
+        _log.info("Dependency is well", **fields)
+    elif status == "unhealthy" and dependency.is_required:
+        _log.error("Dependency keeps failing", **fields, error=error)
+    else:
+        _log.warning("Dependency fails", **fields, error=error)

@@ -1,0 +1,253 @@
+"""Metrics of this process for Prometheus, in a registry of its own.
+
+Labels are closed sets or bounded ones, never ids, addresses or tenants. `worker_queue_size` is the
+whole cluster's and every replica tells it: aggregate it with `max by (queue, state)`, not `sum`.
+"""
+
+import platform
+import re
+import threading
+from collections.abc import Iterable, Mapping
+from typing import Final, Literal, Protocol, get_args
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Info,
+    ProcessCollector,
+    disable_created_metrics,
+    exposition,
+)
+from prometheus_client.openmetrics import exposition as openmetrics
+from typing_extensions import override
+
+from jobs.kit.context import Meter
+from jobs.kit.queue import QUEUES
+from worker import __version__
+
+Status = Literal["success", "failed", "retried", "cancelled", "expired", "snoozed", "interrupted"]
+
+UNKNOWN: Final = "_unknown"
+OTHER: Final = "_other"
+# Seconds. 10 ms to 10 min, and whatever takes longer.
+DURATIONS: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800)
+# Which endings tell how long a job takes: the others were stopped at any moment.
+_OUTCOMES: Final[Mapping[str, str]] = {"success": "success", "failed": "error", "retried": "error"}
+_LABEL_VALUE: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:/-]{0,63}")
+_MAX_TRACE_ID: Final = 64  # an exemplar holds 128 signs, with its name
+
+
+class QueueSizes(Protocol):
+    """Runs of one queue in the whole cluster: due, due later, being run."""
+
+    @property
+    def ready(self) -> int: ...
+
+    @property
+    def deferred(self) -> int: ...
+
+    @property
+    def running(self) -> int: ...
+
+
+class Metrics(Meter):
+    """What this process counted. Every method may be called from any thread and never raises.
+
+    `jobs` are the known (queue, function) pairs: their counters start at 0, so that the first
+    failure is an increase. Other functions count as `_unknown`.
+
+    active_jobs  by queue: attempts running in this process
+    lease_lost   by queue: leases lost while running
+    """
+
+    def __init__(self, jobs: Iterable[tuple[str, str]], *, version: str = __version__) -> None:
+        # They double the series and nobody asks for them. (The library left out the types.)
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self.registry = CollectorRegistry()
+        known = sorted(set(jobs))
+        self._queues = {*QUEUES, *(queue for queue, _ in known)}
+        self._functions = {function for _, function in known}
+        self._bounded = _Bounded()
+        # Looking a child up by its labels costs more than counting, and runs are counted often.
+        self._children: dict[tuple[str, str, Status], tuple[Counter, Histogram | None]] = {}
+        ProcessCollector(registry=self.registry)
+        Info("worker", "This process.", registry=self.registry).info(
+            {"version": version, "python": platform.python_version()}
+        )
+        self._define_jobs()
+        self._define_work()
+        for queue, function in known:
+            for status in get_args(Status):
+                self._processed.labels(queue, function, status)
+        for queue in sorted(self._queues):
+            self.active_jobs.labels(queue)
+            self.lease_lost.labels(queue)
+
+    def _define_jobs(self) -> None:
+        self._processed = Counter(
+            "worker_jobs_processed",
+            "Attempts that ended. `failed` is final: success + failed = runs.",
+            ["queue", "function", "status"],
+            registry=self.registry,
+        )
+        self._duration = Histogram(
+            "worker_job_duration_seconds",
+            "Run time of one attempt.",
+            ["queue", "function", "outcome"],
+            buckets=DURATIONS,
+            registry=self.registry,
+        )
+        self.active_jobs = Gauge(
+            "worker_active_jobs",
+            "Attempts running in this process.",
+            ["queue"],
+            registry=self.registry,
+        )
+        self._queue_size = Gauge(
+            "worker_queue_size",
+            "Runs in the queue, in the whole cluster (aggregate with max).",
+            ["queue", "state"],
+            registry=self.registry,
+        )
+        self._dead_lettered = Counter(
+            "worker_jobs_dead_lettered",
+            "Runs given up on.",
+            ["queue", "function", "reason"],
+            registry=self.registry,
+        )
+        self.lease_lost = Counter(
+            "worker_lease_lost",
+            "Leases lost while running: another worker may have run the same.",
+            ["queue"],
+            registry=self.registry,
+        )
+
+    def _define_work(self) -> None:
+        self._emails = Counter(
+            "worker_emails_sent",
+            "E-mails, by what became of them.",
+            ["provider", "template", "status"],
+            registry=self.registry,
+        )
+        self._syncs = Counter(
+            "worker_sync_operations",
+            "Synchronisations with outside services.",
+            ["integration", "operation", "status"],
+            registry=self.registry,
+        )
+        self._sync_records = Counter(
+            "worker_sync_records",
+            "Records that synchronisations added, updated, left unchanged.",
+            ["integration", "kind"],
+            registry=self.registry,
+        )
+        self._collect_errors = Counter(
+            "worker_metrics_collect_errors",
+            "Failures to collect what a scrape asks others for.",
+            ["collector"],
+            registry=self.registry,
+        )
+        self._collect_errors.labels("cluster")
+
+    def attempt_ended(
+        self,
+        *,
+        queue: str,
+        function: str,
+        status: Status,
+        seconds: float = 0,
+        dead_reason: str | None = None,
+        trace_id: str | None = None,
+    ) -> None:
+        """Count the end of an attempt that ran for `seconds`; with `dead_reason`, of its run too.
+
+        `trace_id` leads from the histogram to an example of such an attempt.
+        """
+        processed, duration = self._children_of(queue, function, status)
+        processed.inc()
+        if duration is not None:
+            exemplar = {"trace_id": trace_id[:_MAX_TRACE_ID]} if trace_id else None
+            duration.observe(seconds, exemplar)
+        if dead_reason is not None:
+            reason = self._bounded("reason", dead_reason, most=20)
+            queue, function = self._queue(queue), self._function(function)
+            self._dead_lettered.labels(queue, function, reason).inc()
+
+    def _children_of(
+        self, queue: str, function: str, status: Status
+    ) -> tuple[Counter, Histogram | None]:
+        queue, function = self._queue(queue), self._function(function)
+        children = self._children.get((queue, function, status))
+        if children is None:
+            outcome = _OUTCOMES.get(status)
+            children = self._children[queue, function, status] = (
+                self._processed.labels(queue, function, status),
+                self._duration.labels(queue, function, outcome) if outcome else None,
+            )
+        return children
+
+    def set_queue_sizes(self, sizes: Mapping[str, QueueSizes]) -> None:
+        """Set what the cluster's queues hold now."""
+        for queue, size in sizes.items():
+            for state in ("ready", "deferred", "running"):
+                self._queue_size.labels(self._queue(queue), state).set(getattr(size, state))
+
+    def collect_failed(self, collector: str) -> None:
+        """Count a failure to collect what a scrape asks others for."""
+        self._collect_errors.labels(self._bounded("collector", collector, most=10)).inc()
+
+    @override
+    def email(self, *, provider: str, template: str, status: str) -> None:
+        self._emails.labels(
+            self._bounded("provider", provider, most=10),
+            self._bounded("template", template, most=50),
+            self._bounded("email status", status, most=10),
+        ).inc()
+
+    @override
+    def sync(self, *, integration: str, operation: str, status: str, **records: int) -> None:
+        integration = self._bounded("integration", integration, most=30)
+        self._syncs.labels(
+            integration,
+            self._bounded("operation", operation, most=20),
+            self._bounded("sync status", status, most=10),
+        ).inc()
+        for kind, count in records.items():
+            kind_label = self._bounded("kind", kind, most=10)
+            self._sync_records.labels(integration, kind_label).inc(max(0, count))
+
+    def render(self, accept: str | None) -> tuple[bytes, str]:
+        """Everything as (body, content type): OpenMetrics if `accept` names it, else text."""
+        if "application/openmetrics-text" in (accept or ""):
+            body: bytes = openmetrics.generate_latest(self.registry)  # type: ignore[no-untyped-call]  # as above
+            return body, openmetrics.CONTENT_TYPE_LATEST
+        return exposition.generate_latest(self.registry), exposition.CONTENT_TYPE_PLAIN_0_0_4
+
+    def _queue(self, name: str) -> str:
+        return name if name in self._queues else UNKNOWN
+
+    def _function(self, name: str) -> str:
+        return name if name in self._functions else UNKNOWN
+
+
+class _Bounded:
+    """Lets the first `most` values of a label through, if they look like names; else `_other`.
+
+    An address or an id that slips into a label would otherwise make a series of its own, for ever.
+    """
+
+    def __init__(self) -> None:
+        self._seen: dict[str, set[str]] = {}
+        self._lock = threading.Lock()
+
+    def __call__(self, label: str, value: str, *, most: int) -> str:
+        if not _LABEL_VALUE.fullmatch(value):
+            return OTHER
+        with self._lock:
+            seen = self._seen.setdefault(label, set())
+            if value not in seen and len(seen) >= most:
+                return OTHER
+            seen.add(value)
+        return value
