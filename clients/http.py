@@ -38,6 +38,9 @@ async def request(
         reply = await http.request(method, url, **options)
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
         raise ServiceUnavailableError(f"{call}: no connection ({type(error).__name__})") from error
+    except (httpx.UnsupportedProtocol, httpx.LocalProtocolError) as error:
+        # Never left this machine. Without its cause, which may quote a header with a key.
+        raise RequestRejectedError(f"{call}: not a request ({type(error).__name__})") from None
     except httpx.TransportError as error:
         broken = DeliveryUnknownError if delivers else ServiceUnavailableError
         raise broken(f"{call}: no answer ({type(error).__name__})") from error

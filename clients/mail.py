@@ -177,6 +177,11 @@ def build_message(mail: Mail, sender: Sender, *, message_id: str, date: datetime
     return message
 
 
+def written_message(mail: Mail, sender: Sender, *, message_id: str, date: datetime) -> bytes:
+    """The bytes of `build_message`. Ten megabytes take half a second: not on the event loop."""
+    return build_message(mail, sender, message_id=message_id, date=date).as_bytes()
+
+
 class _LinkHeader(str):
     """A header whose links stay whole.
 

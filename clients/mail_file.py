@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from clients.errors import ServiceUnavailableError
-from clients.mail import Mail, Sender, build_message
+from clients.mail import Mail, Sender, written_message
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +29,12 @@ class MailFile:
 
     async def send(self, mail: Mail, *, message_id: str) -> str:
         """Returns the file's name. Raises ServiceUnavailableError when it cannot be written."""
-        message = build_message(mail, self.sender, message_id=message_id, date=self.clock())
+        message = await asyncio.to_thread(
+            written_message, mail, self.sender, message_id=message_id, date=self.clock()
+        )
         path = self.directory / f"{re.sub(r'[^A-Za-z0-9.-]+', '_', message_id.strip('<>'))}.eml"
         try:
-            await asyncio.to_thread(_write, path, message.as_bytes())
+            await asyncio.to_thread(_write, path, message)
         except OSError as error:
             raise ServiceUnavailableError(
                 f"the mail directory cannot be written: {error.strerror}"

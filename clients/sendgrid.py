@@ -1,11 +1,14 @@
 """SendGrid: mail over its HTTP API, `POST /v3/mail/send`."""
 
+import asyncio
 import base64
+import json
+import re
 from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import httpx
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel, ConfigDict, SecretStr, field_validator
 
 from clients.http import TRANSIENT, request
 from clients.mail import Mail, Sender, list_headers, without_addresses
@@ -16,11 +19,22 @@ _SHOWN = 5  # reasons
 
 
 class SendGridSettings(BaseModel):
-    """`url` is https://api.eu.sendgrid.com for subusers pinned to the EU. Seconds."""
+    """`url` is https://api.eu.sendgrid.com for subusers pinned to the EU; `timeout` in seconds."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)
 
     api_key: SecretStr
     url: str = "https://api.sendgrid.com"
     timeout: float = 30
+
+    @field_validator("api_key")
+    @classmethod
+    def _fits_a_header(cls, key: SecretStr) -> SecretStr:
+        """Without the line break that secret files end with; else its error would show the key."""
+        text = key.get_secret_value().strip()
+        if not re.fullmatch(r"[!-~]+", text):
+            raise ValueError("SENDGRID_API_KEY: has characters that no key has, or none")
+        return SecretStr(text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +60,12 @@ class SendGrid:
             explain=_reasons,
             delivers=True,
             transient=TRANSIENT | {_UNAUTHORIZED},
-            json=_body(mail, self.sender, message_id),
-            headers={"Authorization": f"Bearer {self.settings.api_key.get_secret_value()}"},
+            # A large attachment takes a while to encode: not on the event loop.
+            content=await asyncio.to_thread(_body, mail, self.sender, message_id),
+            headers={
+                "Authorization": f"Bearer {self.settings.api_key.get_secret_value()}",
+                "Content-Type": "application/json",
+            },
             timeout=self.settings.timeout,
         )
         return str(reply.headers.get("X-Message-Id", ""))
@@ -56,7 +74,7 @@ class SendGrid:
         """The HTTP client belongs to whoever made it."""
 
 
-def _body(mail: Mail, sender: Sender, message_id: str) -> dict[str, Any]:
+def _body(mail: Mail, sender: Sender, message_id: str) -> bytes:
     recipient = {"email": mail.address} | ({"name": mail.to_name} if mail.to_name else {})
     content = [{"type": "text/plain", "value": mail.text}]  # has to come first
     if mail.html:
@@ -84,7 +102,7 @@ def _body(mail: Mail, sender: Sender, message_id: str) -> dict[str, Any]:
             }
             for file in mail.attachments
         ]
-    return body
+    return json.dumps(body).encode()
 
 
 def _reasons(reply: httpx.Response) -> str:

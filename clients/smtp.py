@@ -13,7 +13,7 @@ import aiosmtplib
 from pydantic import BaseModel, ConfigDict, SecretStr, model_validator
 
 from clients.errors import DeliveryUnknownError, RequestRejectedError, ServiceUnavailableError
-from clients.mail import Mail, Sender, build_message, without_addresses
+from clients.mail import Mail, Sender, without_addresses, written_message
 
 # RFC 4954: who we are is the trouble, not this mail. Somebody has to correct the settings.
 _LOGIN_TROUBLE = frozenset({530, 534, 535, 538})
@@ -70,8 +70,9 @@ class Smtp:
 
     async def send(self, mail: Mail, *, message_id: str) -> str:
         """Returns the relay's queue id, or its whole answer when it names none."""
-        date = self._clock()
-        message = build_message(mail, self.sender, message_id=message_id, date=date).as_bytes()
+        message = await asyncio.to_thread(
+            written_message, mail, self.sender, message_id=message_id, date=self._clock()
+        )
         async with self._slots:
             connection = await self._checked_out()
             try:

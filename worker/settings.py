@@ -27,6 +27,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from clients.mail import Sender
 from clients.sendgrid import SendGridSettings
 from clients.smtp import SmtpSettings
 from jobs.kit import QUEUES, Exponential, Queue, Retry
@@ -217,6 +218,12 @@ class Settings(BaseSettings):
             raise ValueError(f"must start with {' or '.join(f'{s}://' for s in schemes)}")
         return value
 
+    @field_validator("email_from")
+    @classmethod
+    def _is_sender(cls, value: str) -> str:
+        Sender.parse(value)
+        return value
+
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         problems = []
@@ -224,6 +231,8 @@ class Settings(BaseSettings):
             problems.append("SMTP_HOST: EMAIL_PROVIDER=smtp needs it")
         if self.smtp_username and not self.smtp_password:
             problems.append("SMTP_PASSWORD: SMTP_USERNAME needs it")
+        if self.smtp_username and self.smtp_security == "none":
+            problems.append("SMTP_SECURITY: a login needs starttls or tls")
         if self.email_provider == "sendgrid" and not self.sendgrid_api_key:
             problems.append("SENDGRID_API_KEY: EMAIL_PROVIDER=sendgrid needs it")
         if (self.twilio_account_sid is None) != (self.twilio_auth_token is None):

@@ -42,7 +42,7 @@ async def tally(
 
     A deadline that is only a day ends with that day in `zone`.
     """
-    record = await connection.fetchrow(
+    [record] = await connection.fetch(
         """
         with notices as (
             select is_active and coalesce(response_due_at > $4, response_due_on >= $5, false)
@@ -64,8 +64,6 @@ async def tally(
         as_of + _SOON,
         (as_of.astimezone(zone) + _SOON).date(),
     )
-    if record is None:  # an aggregate always has a row; asyncpg's type does not say so
-        return Tally(0, 0, 0)
     return Tally(record["notices"], record["open"], record["closing"])
 
 

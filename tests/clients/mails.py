@@ -1,7 +1,5 @@
 """A mail with everything that goes wrong easily: Turkish letters, dots, bytes, a long link."""
 
-
-
 from datetime import UTC, datetime
 
 from clients.mail import Attachment, Mail, Sender

@@ -1,6 +1,7 @@
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import httpx
 import pytest
@@ -94,6 +95,19 @@ async def test_no_connection_means_nothing_was_delivered(http: httpx.AsyncClient
 
     assert type(error.value) is ServiceUnavailableError
     assert "hunter2" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "options", [{"headers": {"Authorization": "Bearer very-secret\n"}}, {"url": "very:secret"}]
+)
+async def test_what_is_no_request_never_leaves(
+    server: Server, http: httpx.AsyncClient, options: dict[str, Any]
+) -> None:
+    with pytest.raises(RequestRejectedError) as error:
+        await request(http, "POST", **{"url": server.url, **options}, delivers=True)
+
+    assert error.value.__cause__ is None
+    assert "very-secret" not in str(error.value)
 
 
 @pytest.mark.parametrize(

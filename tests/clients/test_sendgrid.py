@@ -6,7 +6,7 @@ from datetime import timedelta
 import httpx
 import pytest
 from aiohttp import web
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 
 from clients.errors import (
     DeliveryUnknownError,
@@ -38,6 +38,20 @@ async def refused(sendgrid: SendGrid) -> ServiceError:
     assert API_KEY not in str(error.value)
     assert MAIL.to not in str(error.value)
     return error.value
+
+
+@pytest.mark.parametrize("key", [" ", "SG.ş", "SG.two words"])
+def test_a_key_that_is_none_is_refused_without_showing_it(key: str) -> None:
+    with pytest.raises(ValidationError, match="SENDGRID_API_KEY") as error:
+        SendGridSettings(api_key=SecretStr(key))
+
+    assert "SG." not in str(error.value)
+
+
+def test_a_key_from_a_file_may_end_with_its_line() -> None:
+    settings = SendGridSettings(api_key=SecretStr(f"{API_KEY}\n"))
+
+    assert settings.api_key.get_secret_value() == API_KEY
 
 
 async def test_the_events_of_a_mail_will_carry_its_message_id(

@@ -101,6 +101,14 @@ async def test_a_relay_that_dies_with_the_mail_in_its_hands(
     assert type(await refusal(make_smtp())) is DeliveryUnknownError
 
 
+async def test_a_reply_that_nobody_understands_leaves_it_open(
+    relay: SmtpRelay, make_smtp: MakeSmtp
+) -> None:
+    relay.trouble["DATA"] = "299 hm"
+
+    assert type(await refusal(make_smtp())) is DeliveryUnknownError
+
+
 async def test_a_relay_that_never_answers_the_mail(relay: SmtpRelay, make_smtp: MakeSmtp) -> None:
     async def hang(transport: asyncio.Transport) -> None:
         await asyncio.sleep(3600)
@@ -108,6 +116,14 @@ async def test_a_relay_that_never_answers_the_mail(relay: SmtpRelay, make_smtp: 
     relay.on_data = hang
 
     assert type(await refusal(make_smtp(data_timeout=0.2))) is DeliveryUnknownError
+
+
+async def test_a_relay_that_dies_before_it_has_the_mail(
+    relay: SmtpRelay, make_smtp: MakeSmtp
+) -> None:
+    relay.trouble["RCPT"] = "hang up"
+
+    assert type(await refusal(make_smtp())) is ServiceUnavailableError
 
 
 async def test_a_relay_that_is_gone_before_the_mail(relay: SmtpRelay, make_smtp: MakeSmtp) -> None:

@@ -48,6 +48,7 @@ class House:
 
     db: "asyncpg.Pool[asyncpg.Record]"
     relay: SmtpRelay
+    settings: SmtpSettings
     provider: MailProvider
     counter: Counter = field(default_factory=Counter)
     now: datetime = NOW
@@ -79,6 +80,14 @@ class House:
         status: str | None = await self.db.fetchval("select status from deliveries")
         return status
 
+    async def waiting(self) -> int:
+        """How many connections wait for a lock in this database."""
+        count: int = await self.db.fetchval(
+            "select count(*) from pg_stat_activity"
+            " where datname = current_database() and wait_event_type = 'Lock'"
+        )
+        return count
+
     async def interrupt(self, mailer: RecordedMailer) -> None:
         """Cancel the attempt while the relay holds the mail, as a deploy does."""
         is_in_hand = asyncio.Event()
@@ -101,7 +110,7 @@ async def open_house(db: "asyncpg.Pool[asyncpg.Record]") -> AsyncIterator[House]
     async with smtp_relay(trustme.CA(), security="none", has_auth=False) as relay:
         settings = SmtpSettings(host="127.0.0.1", port=relay.port, security="none")
         smtp = Smtp(settings, sender=SENDER, clock=lambda: NOW)
-        yield House(db, relay, smtp)
+        yield House(db, relay, settings, smtp)
         await smtp.aclose()
 
 

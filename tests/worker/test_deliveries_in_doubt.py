@@ -8,8 +8,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from clients.errors import RequestRejectedError, ServiceUnavailableError
+from clients.errors import (
+    DeliveryUnknownError,
+    RequestRejectedError,
+    ServiceUnavailableError,
+)
 from clients.mail_file import MailFile
+from clients.smtp import Smtp
 from jobs.kit import Snooze
 from tests.clients.mails import MAIL, NOW, SENDER
 from tests.worker.mailing import KEY, House, drop_the_line, open_house
@@ -135,6 +140,68 @@ async def test_an_interrupted_mail_to_a_file_is_written_again(
 
     assert receipt.status == "sent"
     assert len(await asyncio.to_thread(lambda: list(tmp_path.glob("*.eml")))) == 1
+
+
+async def test_two_replays_at_once_send_one_mail(house: House) -> None:
+    house.relay.on_data = drop_the_line
+    with pytest.raises(RequestRejectedError):
+        await house.mailer().send(MAIL, key=KEY)
+    is_over = asyncio.Event()
+
+    async def hold(transport: asyncio.Transport) -> None:
+        await is_over.wait()
+
+    async def replay(run_id: str) -> str:
+        try:
+            return (await house.mailer(run_id, replay_of="run-1").send(MAIL, key=KEY)).status
+        except Snooze:
+            is_over.set()
+            return "snoozed"
+
+    house.relay.on_data = hold
+
+    async with asyncio.timeout(10):
+        async with house.db.acquire() as connection, connection.transaction():
+            await connection.execute("select from deliveries for update")
+            replays = asyncio.gather(replay("run-2"), replay("run-3"))
+            while await house.waiting() < 2:  # noqa: ASYNC110 - the event is in PostgreSQL
+                await asyncio.sleep(0.01)
+        endings = await replays
+
+    assert sorted(endings) == ["sent", "snoozed"]
+
+
+async def test_a_slow_failure_does_not_undo_what_a_replay_sent(house: House) -> None:
+    async def replay_meanwhile(transport: asyncio.Transport) -> None:
+        await house.db.execute("update deliveries set status = 'sent', run_id = 'run-2'")
+        transport.abort()
+
+    house.relay.on_data = replay_meanwhile
+
+    with pytest.raises(RequestRejectedError):
+        await house.mailer().send(MAIL, key=KEY)
+
+    assert await house.status() == "sent"
+
+
+class PatientRelay(Smtp):
+    """A relay that knows a message id again, as some services do."""
+
+    is_repeatable = True
+
+
+async def test_an_open_question_does_not_matter_where_mails_may_be_repeated(house: House) -> None:
+    house.provider = PatientRelay(house.settings, sender=SENDER, clock=lambda: NOW)
+    house.relay.on_data = drop_the_line
+    with pytest.raises(DeliveryUnknownError):
+        await house.mailer().send(MAIL, key=KEY)
+    house.relay.on_data = None
+
+    receipt = await house.mailer().send(MAIL, key=KEY)
+    await house.provider.aclose()
+
+    assert receipt.status == await house.status() == "sent"
+    assert house.counter.statuses == ["failed", "sent"]
 
 
 async def test_a_file_does_not_make_up_for_a_mail_that_a_relay_may_have_sent(

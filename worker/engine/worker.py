@@ -63,7 +63,7 @@ class Worker(ArqWorker):
         self._wake = asyncio.Event()
         self._stopping = asyncio.Event()
         self._hurry = asyncio.Event()
-        self._hands: Hands | None = None
+        self.hands: Hands | None = None
         self._claimed = 0
 
     @override
@@ -92,7 +92,7 @@ class Worker(ArqWorker):
             await self.on_startup(self.ctx)
         runtime: Runtime = self.ctx["runtime"]
         store = RunStore(self._pool, worker_id=self.worker_id, lease=self._lease)
-        self._hands = hands = self._make_hands(store, runtime)
+        self.hands = hands = self._make_hands(store, runtime)
         chores = [asyncio.create_task(chore) for chore in self._chores(store, hands)]
         runtime.health.running()
         _log.info("Worker started", worker=self.worker_id, queues=[q.name for q in self.queues])
@@ -256,7 +256,7 @@ class Worker(ArqWorker):
         """The first signal drains, the second gives everything back at once."""
         if self._stopping.is_set():
             self._hurry.set()
-            if self._hands is None and self.main_task is not None:
+            if self.hands is None and self.main_task is not None:
                 self.main_task.cancel()
             return
         _log.info("Stopping", signal=Signals(signum).name)

@@ -33,7 +33,7 @@ _HEADERS: Final = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
-_STARTED: Final = "deskhand.answer_started"
+_STARTED: Final = web.RequestKey("answer_started", bool)
 _log = get_logger(__name__)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 MAX_TEXT = 8192
 CUT = " […]"
+_PASSES = 4  # two numbers that touch hide each other, until one of them is gone
 
 Replace = Callable[[re.Match[str]], str]
 
@@ -18,7 +19,7 @@ Replace = Callable[[re.Match[str]], str]
 _IBAN_COUNTRIES = {
     15: "NO",
     16: "BE",
-    18: "DK FI FO GL NL SD FK",
+    18: "DK FI FO GL NL SD FK",  # codespell:ignore
     19: "MK SI",
     20: "AT BA EE KZ LT LU XK MN",
     21: "CH CR HR LI LV",
@@ -49,7 +50,7 @@ _MIN_TOKEN = 20
 
 def _is_iban(text: str) -> bool:
     """ISO 13616: letters count from 10, the first four signs go last, the rest of / 97 is 1."""
-    compact = re.sub(r"[ \u00a0-]", "", text).upper()
+    compact = re.sub(r"[ \u00a0]", "", text).upper()
     number = "".join(str(int(sign, 36)) for sign in compact[4:] + compact[:4])
     return int(number) % 97 == 1
 
@@ -100,7 +101,7 @@ def _checked(check: Callable[[str], bool], label: str, group: int = 0) -> Replac
 
 def _iban_pattern() -> str:
     lengths = (
-        f"(?:{names.replace(' ', '|')})\\d\\d(?:[ \u00a0-]?[A-Z0-9]){{{length - 4}}}"
+        f"(?:{names.replace(' ', '|')})\\d\\d(?:[ \u00a0]?[A-Z0-9]){{{length - 4}}}"
         for length, names in _IBAN_COUNTRIES.items()
     )
     return f"(?<![^\\W_])(?=[A-Z]{{2}}\\d\\d)(?:{'|'.join(lengths)})(?![^\\W_])"
@@ -177,7 +178,7 @@ _PATTERNS: tuple[tuple[tuple[str, ...], re.Pattern[str], str | Replace], ...] = 
     ),
     (
         ("cookie",),
-        re.compile(rf"(cookie2?\s?:\s?+){_HIDDEN}[^\n]{1, 4096}", re.IGNORECASE),
+        re.compile(rf"(cookie2?\s?:\s?+){_HIDDEN}[^\n]{{1,4096}}", re.IGNORECASE),
         r"\1[secret]",
     ),
     (_DIGITS, re.compile(_iban_pattern(), re.IGNORECASE), _checked(_is_iban, "[iban]")),
@@ -233,6 +234,15 @@ def redact_text(text: str) -> str:
     if _HARMLESS.fullmatch(text):
         return text
     text = _cut(text)
+    for _ in range(_PASSES):
+        before = text
+        text = _hide(text)
+        if text == before:
+            break
+    return text
+
+
+def _hide(text: str) -> str:
     lowered = text.lower()
     has_digits = _THREE_DIGITS.search(text) is not None
     for hints, pattern, replacement in _PATTERNS:

@@ -34,19 +34,20 @@ _CONTAINERS_AND_NUMBERS: Final = (Mapping, list, tuple, AbstractSet, int, float)
 
 # Names are compared without case, punctuation and trailing digits. These also hide what ends in
 # them (`smtp_password`, `customerPhone2`) …
-_ENDINGS: Final = tuple(
-    """
+_ENDINGS: Final = (
+    "adres",  # codespell:ignore
+    *"""
     password passwd passphrase secret token apikey accesskey privatekey secretkey encryptionkey
     authorization cookie credentials csrf sessionid
     email emailaddress eposta phone phonenumber telephone mobile gsm telefon whatsapp
-    address addressline street adres
+    address addressline street
     iban accountnumber cardnumber creditcard taxid taxnumber taxno vergino vkn vatnumber
     tckn tcno tckimlikno nationalid identitynumber passport passportnumber socialsecurity
     birthdate dateofbirth birthday dogumtarihi
     firstname lastname fullname middlename givenname familyname surname maidenname username
     customername contactname ownername patientname recipientname adsoyad soyad
     parola sifre
-    """.split()  # noqa: SIM905 - a list of words, read by people
+    """.split(),  # noqa: SIM905 - a list of words, read by people
 )
 # … while these are too short for that (`zip`, `timespan`): only as the whole name or last word.
 _WORDS: Final = frozenset(
@@ -140,7 +141,8 @@ class _Walk:
         # `emails=3` counts them and `email={…}` tells of the queue: no address is a number.
         is_count = isinstance(value, int | float) and name.lower().endswith("s")
         is_no_address = "mail" in name.lower() and isinstance(value, _CONTAINERS_AND_NUMBERS)
-        return self.visit(value, depth=depth) if is_count or is_no_address else MASK
+        shown = self.visit(value, depth=depth) if is_count or is_no_address else MASK
+        return MASK if isinstance(shown, str) else shown
 
 
 def _is_nested(value: object) -> bool:

@@ -85,8 +85,6 @@ class _Tables:
             yield CondPageBreak(90)
             yield paragraph(title, heading)
             yield self._table(lines) if lines else self._nothing()
-        if self.report.is_grouped and not self.number:
-            yield self._nothing()
 
     def _nothing(self) -> Flowable:
         return paragraph(text("nothing", self.report.language), style(9, textColor=MUTED))

@@ -6,6 +6,7 @@ from typing import Any
 
 from reportlab.graphics.charts.barcharts import VerticalBarChart
 from reportlab.graphics.shapes import Drawing, String
+from reportlab.pdfbase.pdfmetrics import stringWidth
 from reportlab.platypus import Flowable, Spacer, Table, TableStyle
 
 from jobs.documents.core import formats
@@ -37,7 +38,6 @@ _CARD = (
     ("TOPPADDING", (0, 0), (-1, -1), 6),
     ("BOTTOMPADDING", (0, 0), (-1, -1), 8),
 )
-_MOST_VALUE_LABELS = 24
 _MOST_LABELS_FLAT = 9
 
 
@@ -149,7 +149,8 @@ def _chart(series: Series, width: float, report: Report) -> Drawing:
     chart.barWidth, chart.groupSpacing = 10, max(4, 10 * (room / _BAR_WIDTH - 1))
     chart.strokeColor = None
     _set_axes(chart, series, report)
-    if len(series.bars) <= _MOST_VALUE_LABELS:
+    highest = formats.count(max(bar.value for bar in series.bars), report.language)
+    if stringWidth(highest, REGULAR, 7) <= room:
         chart.barLabels.fontName, chart.barLabels.fontSize = REGULAR, 7
         chart.barLabels.fillColor, chart.barLabels.nudge = INK, 6
         chart.barLabelFormat = lambda value: formats.count(int(value), report.language)

@@ -40,6 +40,8 @@ class SmtpRelay:
         address: str,
         options: list[str],
     ) -> str:
+        if self.trouble.get("RCPT") == "hang up":
+            cast(asyncio.Transport, server.transport).abort()
         if "RCPT" in self.trouble:
             return self.trouble["RCPT"]
         envelope.rcpt_tos.append(address)

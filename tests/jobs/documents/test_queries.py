@@ -162,6 +162,19 @@ async def test_values_after_the_fifteen_most_frequent_are_summed(db: Db, tenant:
     ]
 
 
+async def test_months_are_never_summed_into_a_rest(db: Db, tenant: Tenant) -> None:
+    for month in range(24):
+        day = date(2024 + month // 12, month % 12 + 1, 1)
+        await add_notice(db, tenant.tenant_id, f"{day}", posted_on=day)
+
+    async with queries.snapshot(db) as connection:
+        period = Period(date(2024, 1, 1), date(2025, 12, 31))
+        aggregates = await queries.aggregates(connection, tenant.tenant_id, period)
+
+    months = [sums.value for sums in aggregates if sums.group == "month" and not sums.is_rest]
+    assert len(set(months)) == 24
+
+
 async def test_a_snapshot_does_not_see_later_changes(db: Db, tenant: Tenant) -> None:
     await add_notice(db, tenant.tenant_id, "a")
 

@@ -2,7 +2,7 @@ import time
 from uuid import uuid4
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worker.telemetry.patterns import CUT, MAX_TEXT, redact_text
@@ -45,6 +45,7 @@ FOUND = [
     ("call +1 (415) 555-2671 now", "call [phone] now"),
     ("0532 123 45 67 / 0(532) 123 45 67", "[phone] / [phone]"),
     ("05321234567", "[phone]"),
+    ("05321234567+905321234567", "[phone][phone]"),  # they touch
     ("(0212) 123 45 67", "[phone]"),
 ]
 
@@ -52,12 +53,14 @@ INTACT = [
     "order 12345678, invoice INV-2026-000123, PO 4500012345",
     "ORD-12345678901",
     "12345678901",
+    "10000000147",  # the tenth digit is right, the last one is not
     "4006381333931",  # an EAN with a valid check digit
     "4111111111111",  # thirteen digits are no card any more
     "1700000000000 1763716800123 1763716800000000 1763716800000000000",
     "4111111111111112",  # a wrong check digit
     "0f8fad5b-d9cb-469f-a165-70867728950e",
     "12345678-1234-4234-8234-123456789012",
+    "ba3166b2-4e6b-41ee-9d7d-cf7ed04138e7",  # its first 20 signs have an IBAN's check sum
     "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
     "sha256:4111111111111111411111111111111141111111111111114111111111111111",
     "2026-11-21T09:00:00.123Z 2026-11-21 09:00:00+03:00 20261121T090000+0300",
@@ -94,11 +97,13 @@ def test_no_run_id_is_ever_touched() -> None:
             assert redact_text(text) == text
 
 
+@settings(deadline=None)  # other work on the machine is no failure
 @given(st.integers(min_value=1_000_000_000_000, max_value=2_999_999_999_999))
 def test_no_epoch_millisecond_is_ever_touched(moment: int) -> None:
     assert redact_text(f"at {moment} ms") == f"at {moment} ms"
 
 
+@settings(deadline=None)  # other work on the machine is no failure
 @given(st.integers(min_value=0, max_value=10**8), st.sampled_from("47"))
 def test_a_number_with_the_wrong_check_digit_is_no_card(number: int, last: str) -> None:
     card = f"41111{number:010d}"
@@ -113,6 +118,7 @@ def test_a_number_with_the_wrong_check_digit_is_no_card(number: int, last: str) 
 FRAGMENTS = st.sampled_from([text for text, _ in FOUND] + INTACT + ["=", ":", "@", "://", "?", "0"])
 
 
+@settings(deadline=None)  # other work on the machine is no failure
 @given(st.one_of(st.text(), st.lists(st.one_of(FRAGMENTS, st.text(max_size=5))).map("".join)))
 def test_twice_is_as_once(text: str) -> None:
     once = redact_text(text)

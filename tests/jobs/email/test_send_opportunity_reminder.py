@@ -1,0 +1,245 @@
+import asyncio
+from datetime import UTC, datetime, timedelta
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from clients.errors import RequestRejectedError
+from clients.object_storage import ObjectNotFoundError
+from jobs.email.send_opportunity_reminder import OpportunityReminder, send_opportunity_reminder
+from jobs.kit import Cancel, JobContext, PayloadError
+from tests.conftest import MakeContext, User
+from tests.jobs.email.notices import insert_notice
+from worker.lifespan import Resources
+
+if TYPE_CHECKING:
+    import asyncpg
+
+NOW = datetime(2026, 12, 3, 9, 0, tzinfo=UTC)
+DUE_AT = datetime.fromisoformat("2026-12-05T17:00-05:00")
+NAME = "email.send_opportunity_reminder"
+
+
+@pytest.fixture
+def ctx(make_ctx: MakeContext, user: User) -> JobContext:
+    return make_ctx(NAME, tenant_id=user.tenant_id, now=NOW)
+
+
+@pytest.fixture
+async def reminder(db: "asyncpg.Pool[asyncpg.Record]", user: User) -> OpportunityReminder:
+    """Of three notices: one due soon, one closed, one due later."""
+    await insert_notice(
+        db,
+        user.tenant_id,
+        "soon",
+        title="Çatı <onarımı> & güçlendirme",
+        response_due_at=DUE_AT,
+        set_aside="Total Small Business Set-Aside (FAR 19.5)",
+        ui_url="https://sam.gov/opp/soon/view",
+    )
+    await insert_notice(db, user.tenant_id, "closed", response_due_at=NOW - timedelta(hours=1))
+    await insert_notice(db, user.tenant_id, "later", response_due_at=DUE_AT + timedelta(days=9))
+    return OpportunityReminder(
+        tenant_id=user.tenant_id,
+        user_id=user.user_id,
+        notice_ids=("later", "closed", "soon", "unknown"),
+    )
+
+
+async def mails(resources: Resources) -> list[EmailMessage]:
+    """What lies in the mail directory, parsed as a mail program would."""
+
+    def read() -> list[bytes]:
+        directory = Path(resources.settings.var_dir, "mail")
+        return [path.read_bytes() for path in sorted(directory.glob("*.eml"))]
+
+    parsed = [
+        message_from_bytes(content, policy=policy.default)
+        for content in await asyncio.to_thread(read)
+    ]
+    return [message for message in parsed if isinstance(message, EmailMessage)]
+
+
+def part(message: EmailMessage, kind: str) -> str:
+    body = message.get_body((kind,))
+    assert body is not None
+    return str(body.get_content())
+
+
+async def test_the_mail_says_what_the_database_says(
+    ctx: JobContext, reminder: OpportunityReminder, resources: Resources, user: User
+) -> None:
+    receipt = await send_opportunity_reminder(ctx, reminder)
+
+    (mail,) = await mails(resources)
+    (to,) = mail["To"].addresses
+    assert (to.addr_spec, to.display_name) == (user.email, user.full_name)
+    assert mail["Subject"] == "Hatırlatma: 2 ihale, en yakın son teklif tarihi 6 Aralık 2026"
+    text = part(mail, "plain")
+    assert "6 Aralık 2026 Pazar 01:00 (İstanbul, GMT+03:00)" in text
+    assert text.index("Çatı <onarımı> & güçlendirme") < text.index("Notice later")
+    assert "Notice closed" not in text
+    assert "Çatı &lt;onarımı&gt; &amp; güçlendirme" in part(mail, "html")
+    assert 'href="https://sam.gov/opp/soon/view"' in part(mail, "html")
+    assert (receipt.status, receipt.message_id) == ("sent", mail["Message-ID"])
+
+
+async def test_the_delivery_is_recorded(
+    db: "asyncpg.Pool[asyncpg.Record]",
+    ctx: JobContext,
+    reminder: OpportunityReminder,
+    resources: Resources,
+    user: User,
+) -> None:
+    receipt = await send_opportunity_reminder(ctx, reminder)
+
+    row = await db.fetchrow("select * from deliveries")
+    assert row is not None
+    assert row["key"] == f"opportunity-reminder:{user.user_id}:2026-12-03"
+    assert (row["tenant_id"], row["recipient"]) == (user.tenant_id, user.email)
+    assert (row["status"], row["message_id"]) == ("sent", receipt.message_id)
+
+
+async def test_the_way_out_is_a_link_and_a_header(
+    ctx: JobContext, reminder: OpportunityReminder, resources: Resources, user: User
+) -> None:
+    await send_opportunity_reminder(ctx, reminder)
+
+    (mail,) = await mails(resources)
+    link = f"{ctx.links}/unsubscribe?user={user.user_id}"
+    assert mail["List-Unsubscribe"] == f"<{link}>"
+    assert link in part(mail, "plain")
+    assert link in part(mail, "html")
+
+
+async def test_two_runs_a_day_are_one_mail(
+    make_ctx: MakeContext, reminder: OpportunityReminder, resources: Resources, user: User
+) -> None:
+    receipts = [
+        await send_opportunity_reminder(
+            make_ctx(NAME, tenant_id=user.tenant_id, now=NOW + timedelta(hours=hours)), reminder
+        )
+        for hours in (0, 11, 12)  # the third is the next day in Istanbul
+    ]
+
+    assert [receipt.status for receipt in receipts] == ["sent", "already_sent", "sent"]
+    assert len(await mails(resources)) == 2
+
+
+@pytest.mark.parametrize("notice_ids", [(), ("closed",), ("unknown",)])
+async def test_an_empty_list_is_no_mail(
+    ctx: JobContext,
+    reminder: OpportunityReminder,
+    resources: Resources,
+    notice_ids: tuple[str, ...],
+) -> None:
+    with pytest.raises(Cancel, match="no opportunity"):
+        await send_opportunity_reminder(ctx, reminder.model_copy(update={"notice_ids": notice_ids}))
+
+    assert await mails(resources) == []
+
+
+async def test_a_user_who_is_gone_gets_nothing(
+    db: "asyncpg.Pool[asyncpg.Record]",
+    ctx: JobContext,
+    reminder: OpportunityReminder,
+    resources: Resources,
+) -> None:
+    await db.execute("delete from users")
+
+    with pytest.raises(Cancel, match="no such user"):
+        await send_opportunity_reminder(ctx, reminder)
+
+    assert await mails(resources) == []
+
+
+async def test_an_unknown_time_zone_is_named_and_nothing_is_sent(
+    db: "asyncpg.Pool[asyncpg.Record]",
+    ctx: JobContext,
+    reminder: OpportunityReminder,
+    resources: Resources,
+) -> None:
+    await db.execute("update users set timezone = 'Mars/Olympus'")
+
+    with pytest.raises(RequestRejectedError, match=r"users\.timezone"):
+        await send_opportunity_reminder(ctx, reminder)
+
+    assert await mails(resources) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "content_type"),
+    [("Özet raporu.pdf", "application/pdf"), ("özet.bin", "application/octet-stream")],
+)
+async def test_a_report_arrives_byte_for_byte(
+    ctx: JobContext,
+    reminder: OpportunityReminder,
+    resources: Resources,
+    name: str,
+    content_type: str,
+) -> None:
+    content = bytes(range(256)) * 1000
+    key = f"reports/{reminder.tenant_id}/{name}"
+    await ctx.storage.put(key, content)
+
+    await send_opportunity_reminder(ctx, reminder.model_copy(update={"report_key": key}))
+
+    (mail,) = await mails(resources)
+    (attachment,) = mail.iter_attachments()
+    assert isinstance(attachment, EmailMessage)
+    assert attachment.get_filename() == name
+    assert attachment.get_content_type() == content_type
+    assert attachment.get_content() == content
+
+
+async def test_a_report_that_is_not_there_yet_is_waited_for(
+    ctx: JobContext, reminder: OpportunityReminder, resources: Resources
+) -> None:
+    key = f"reports/{reminder.tenant_id}/late.pdf"
+
+    with pytest.raises(ObjectNotFoundError):
+        await send_opportunity_reminder(ctx, reminder.model_copy(update={"report_key": key}))
+
+    assert await mails(resources) == []
+
+
+async def test_a_report_that_is_too_large_is_refused(
+    ctx: JobContext, reminder: OpportunityReminder
+) -> None:
+    key = f"reports/{reminder.tenant_id}/large.pdf"
+    await ctx.storage.put(key, bytes(10 * 1024 * 1024 + 1))
+
+    with pytest.raises(RequestRejectedError, match="10 MB"):
+        await send_opportunity_reminder(ctx, reminder.model_copy(update={"report_key": key}))
+
+
+TENANT = "0b8a5c44-7f7a-4f6e-9a39-2d2bd4a4d6d2"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("report_key", "reports/9c2f6a3e-2222-4444-8888-000000000000/theirs.pdf"),
+        ("report_key", f"reports/{TENANT}/../9c2f6a3e-2222-4444-8888-000000000000/theirs.pdf"),
+        ("report_key", f"reports/{TENANT}"),
+        ("report_key", f"reports/{TENANT}/"),
+        ("notice_ids", [str(number) for number in range(201)]),
+        ("notice_ids", [""]),
+        ("user_id", "me"),
+    ],
+)
+def test_a_payload_that_does_not_fit_names_its_field(field: str, value: object) -> None:
+    payload: dict[str, Any] = {"tenant_id": TENANT, "user_id": TENANT, "notice_ids": ["1"]}
+
+    with pytest.raises(PayloadError, match=field) as error:
+        send_opportunity_reminder.validate({**payload, field: value})
+
+    assert "theirs" not in str(error.value)
+
+
+def test_the_older_name_still_runs_it() -> None:
+    assert send_opportunity_reminder.aliases == ("opportunity-reminder",)
+    assert send_opportunity_reminder.queue == "email"
