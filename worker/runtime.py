@@ -11,6 +11,7 @@ from redis.exceptions import RedisError
 
 from jobs.kit import Queue, all_jobs
 from worker import __version__
+from worker.background import cancel
 from worker.clock import utc_now
 from worker.engine.store import sizes
 from worker.enqueuer import Pool
@@ -97,8 +98,7 @@ async def _writing(ledger: Ledger) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await cancel([task])
         # What cannot be written now stays in Redis for another worker, or the next start.
         with suppress(RedisError, OSError, TimeoutError, asyncpg.PostgresError):
             await asyncio.wait_for(ledger.drain(), _LAST_WORDS)

@@ -164,7 +164,7 @@ async def test_two_replays_at_once_send_one_mail(house: House) -> None:
         async with house.db.acquire() as connection, connection.transaction():
             await connection.execute("select from deliveries for update")
             replays = asyncio.gather(replay("run-2"), replay("run-3"))
-            while await house.waiting() < 2:  # noqa: ASYNC110 - the event is in PostgreSQL
+            while await house.waiting() < 2:
                 await asyncio.sleep(0.01)
         endings = await replays
 

@@ -76,7 +76,7 @@ class Child:
 @contextmanager
 def deskhand(directory: Path, *, uid: int | None = None, userns: str = "allow") -> Iterator[Child]:
     arguments = [str(directory), str(os.geteuid() if uid is None else uid), userns]
-    with subprocess.Popen(  # noqa: S603 - our own program
+    with subprocess.Popen(
         [sys.executable, "-c", CHILD, *arguments],
         cwd=REPOSITORY,
         stdin=subprocess.PIPE,

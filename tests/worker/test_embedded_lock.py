@@ -48,7 +48,7 @@ def test_a_directory_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 
 def test_a_start_after_one_killed_while_it_made_the_cluster(tmp_path: Path) -> None:
-    with subprocess.Popen(  # noqa: S603 - our own program
+    with subprocess.Popen(
         [sys.executable, "-c", CHILD, str(tmp_path)], cwd=Path(__file__).parents[2]
     ) as child:
         deadline = time.monotonic() + 20

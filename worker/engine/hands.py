@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
+from time import monotonic
 
 from redis.exceptions import RedisError
-from structlog.contextvars import bound_contextvars
 from structlog.typing import FilteringBoundLogger
 
 from jobs.kit import Queue
@@ -19,8 +19,10 @@ from worker.engine.report import finish_of, report
 from worker.engine.store import Claim, Finish, RunStore
 from worker.records import UNKNOWN, attempt_record
 from worker.runner import Call, Runner
+from worker.telemetry.logs import bind_run
 from worker.telemetry.metrics import Metrics
 
+_PATIENCE = 3.0  # seconds that a stopped job has to clean up before it is told again
 _LONGEST_BACKOFF = 2.0  # seconds between tries to tell Redis how a run ended
 
 
@@ -39,6 +41,7 @@ class InHand:
     stop: Stop | None = None
     is_running: bool = False
     enqueued_at: datetime | None = None
+    told_at: float | None = None
     task: asyncio.Task[None] | None = field(default=None, repr=False)
 
 
@@ -96,10 +99,17 @@ class Hands:
         """Stop these attempts, or all; those that already finish go on finishing."""
         wanted = None if run_ids is None else set(run_ids)
         for hand in self._in_hand:
-            if hand.stop is None and (wanted is None or hand.claim.run_id in wanted):
-                hand.stop = why
-                if hand.is_running and hand.task is not None:
-                    hand.task.cancel()
+            if wanted is None or hand.claim.run_id in wanted:
+                hand.stop = hand.stop or why
+                self._cancel(hand)
+
+    def _cancel(self, hand: InHand) -> None:
+        """Cancel the coroutine; again after a while, for one that swallowed it."""
+        now = monotonic()
+        is_told = hand.told_at is not None and now - hand.told_at < _PATIENCE
+        if hand.is_running and hand.task is not None and not is_told:
+            hand.told_at = now
+            hand.task.cancel()
 
     def abort(self, asked: Mapping[str, datetime]) -> None:
         """Stop runs that somebody asked to abort, after they had been enqueued: ids come again."""
@@ -132,7 +142,7 @@ class Hands:
         call = self._runner.prepare(claim)
         message = call.message
         hand.enqueued_at = message.enqueued_at if message else None
-        with bound_contextvars(
+        with bind_run(
             run_id=claim.run_id,
             job=message.function if message else UNKNOWN,
             queue=claim.queue.name,

@@ -27,6 +27,7 @@ from redis.exceptions import RedisError
 from typing_extensions import override
 
 from jobs.kit import Queue, discover
+from worker.background import cancel
 from worker.clock import utc_now
 from worker.ending import State
 from worker.engine.hands import Hands, Stop
@@ -104,9 +105,8 @@ class Worker(ArqWorker):
             # Empty by now, unless something broke: then another worker shall have them.
             hands.stop(Stop.SHUTDOWN)
             await hands.wait(_RELEASE_WITHIN)
-            for chore in chores:
-                chore.cancel()
-            await asyncio.gather(*chores, return_exceptions=True)
+            runtime.health.stopped()
+            await cancel(chores)
             with suppress(RedisError, OSError):
                 await store.farewell()
         _log.info("Worker stopped", **{state.value: n for state, n in hands.ended.items()})
@@ -208,8 +208,7 @@ class Worker(ArqWorker):
         hurry = asyncio.create_task(self._hurry.wait())
         finished = asyncio.create_task(hands.wait(self.settings.shutdown_grace))
         await asyncio.wait({hurry, finished}, return_when=asyncio.FIRST_COMPLETED)
-        for task in (hurry, finished):
-            task.cancel()
+        await cancel([hurry, finished])
         if len(hands):
             _log.warning("Giving runs back", runs=len(hands))
             hands.stop(Stop.SHUTDOWN)

@@ -28,7 +28,7 @@ print(number, (after - before) // 1024)
 
 @pytest.mark.parametrize(("file_format", "rows"), [("csv", 200_000), ("xlsx", 40_000)])
 def test_memory_does_not_grow_with_the_rows(tmp_path: Path, file_format: str, rows: int) -> None:
-    done = subprocess.run(  # noqa: S603 - our own program
+    done = subprocess.run(
         [sys.executable, "-c", _MEASURE, str(tmp_path), file_format, str(rows)],
         capture_output=True,
         check=True,
