@@ -29,18 +29,14 @@ from worker.deliveries import RecordedMailer
 from worker.enqueuer import Pool, correlation_id
 from worker.offload import Offloader, start_fork_server
 from worker.settings import Settings
+from worker.startup import StartupError, until_it_answers
 from worker.telemetry.logs import get_logger
 
 if TYPE_CHECKING:
     from arq.typing import WorkerCoroutine
 
-_CONNECT_WITHIN = 30.0  # seconds a database may take to come up beside us
 _STATEMENT_TIMEOUT = 60.0  # seconds
 _log = get_logger(__name__)
-
-
-class StartupError(Exception):
-    """The worker cannot start; the sentence says what to do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,7 +165,12 @@ async def _database(settings: Settings) -> AsyncIterator["asyncpg.Pool[asyncpg.R
         server_settings={"application_name": settings.service_name, "timezone": "UTC"},
     )
     try:
-        await _within(_CONNECT_WITHIN, pool, "PostgreSQL (DATABASE_URL)")
+        await until_it_answers(
+            lambda: _connect(pool),
+            name="PostgreSQL (DATABASE_URL)",
+            within=settings.start_timeout,
+            away=(OSError, TimeoutError, asyncpg.CannotConnectNowError),
+        )
         yield pool
     finally:
         try:
@@ -178,22 +179,14 @@ async def _database(settings: Settings) -> AsyncIterator["asyncpg.Pool[asyncpg.R
             pool.terminate()
 
 
-async def _within(seconds: float, pool: "asyncpg.Pool[asyncpg.Record]", name: str) -> None:
-    """Wait for a server that starts at the same time as we do."""
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + seconds
-    while True:
-        try:
-            await pool
-        except (OSError, TimeoutError, asyncpg.CannotConnectNowError) as error:
-            if loop.time() > deadline:
-                message = f"{name} does not answer after {seconds:g} s: {type(error).__name__}"
-                raise StartupError(message) from None
-            await asyncio.sleep(0.5)
-        except (asyncpg.PostgresError, ValueError) as error:
-            raise StartupError(f"{name} refuses us: {type(error).__name__}") from None
-        else:
-            return
+async def _connect(pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+    try:
+        await pool
+    except asyncpg.CannotConnectNowError:
+        raise
+    except (asyncpg.PostgresError, ValueError) as error:
+        sentence = f"PostgreSQL (DATABASE_URL) refuses us: {type(error).__name__}"
+        raise StartupError(sentence) from None
 
 
 def _mail_provider(

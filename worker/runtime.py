@@ -16,11 +16,12 @@ from worker.clock import utc_now
 from worker.engine.store import sizes
 from worker.enqueuer import Pool
 from worker.ledger import Ledger
-from worker.lifespan import Resources, StartupError, open_resources
+from worker.lifespan import Resources, open_resources
 from worker.migrate import MigrationError, pending
 from worker.settings import Settings
 from worker.sidecar.app import Sidecar
 from worker.sidecar.health import Health
+from worker.startup import StartupError
 from worker.telemetry.logs import configure, get_logger
 from worker.telemetry.metrics import Metrics
 

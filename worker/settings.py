@@ -8,12 +8,10 @@ one line per setting; values never appear in those lines, because they may be se
 import os
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Any, Literal, Self
 from urllib.parse import quote, urlsplit, urlunsplit
-from zoneinfo import available_timezones
 
 from pydantic import (
-    AfterValidator,
     AliasChoices,
     AnyHttpUrl,
     Field,
@@ -25,14 +23,13 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from clients.mail import Sender
 from clients.sendgrid import SendGridSettings
 from clients.smtp import SmtpSettings
 from jobs.kit import QUEUES, Exponential, Queue, Retry
-
-V = TypeVar("V")
+from worker.settings_types import PerQueueInt, PerQueueSeconds, QueueNames, Zone
 
 _REDIS_SCHEMES = ("redis", "rediss", "unix", "redis+sentinel")
 _SUPABASE_HINT = (
@@ -48,30 +45,6 @@ class SettingsError(Exception):
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(["deskhand cannot start with these settings:", *problems]))
         self.problems = problems
-
-
-def _known_zone(name: str) -> str:
-    if name not in available_timezones():
-        raise ValueError("there is no such time zone; take a name like Europe/Istanbul")
-    return name
-
-
-def _known_queues(names: tuple[str, ...]) -> tuple[str, ...]:
-    unknown = [name for name in names if name not in QUEUES]
-    if unknown or not names:
-        raise ValueError(f"there is no queue {', '.join(unknown)}; choose from {', '.join(QUEUES)}")
-    return names
-
-
-def _of_known_queues(table: dict[str, V]) -> dict[str, V]:
-    if table:
-        _known_queues(tuple(table))
-    return table
-
-
-Zone = Annotated[str, AfterValidator(_known_zone)]
-PerQueueInt = Annotated[dict[str, PositiveInt], AfterValidator(_of_known_queues)]
-PerQueueSeconds = Annotated[dict[str, PositiveFloat], AfterValidator(_of_known_queues)]
 
 
 class Settings(BaseSettings):
@@ -123,7 +96,7 @@ class Settings(BaseSettings):
     supabase_service_role_key: SecretStr | None = Field(None, description="As SUPABASE_URL.")
 
     # Running
-    worker_queues: Annotated[tuple[str, ...], NoDecode, AfterValidator(_known_queues)] = Field(
+    worker_queues: QueueNames = Field(
         tuple(QUEUES), description="Queues that this process serves, separated by commas."
     )
     queue_concurrency: PerQueueInt = Field(
@@ -137,6 +110,9 @@ class Settings(BaseSettings):
     )
     run_lease: PositiveFloat = Field(
         30, ge=3, description="Seconds after which a crashed worker's runs start elsewhere."
+    )
+    start_timeout: float = Field(
+        30, ge=0, description="Seconds that Redis and PostgreSQL may take to come up."
     )
     shutdown_grace: float = Field(
         25, ge=0, description="Seconds that running jobs get to finish after SIGTERM."
@@ -193,13 +169,6 @@ class Settings(BaseSettings):
     jwt_secret: SecretStr | None = Field(
         None, min_length=32, description="Checked; for the console and the API, which come later."
     )
-
-    @field_validator("worker_queues", mode="before")
-    @classmethod
-    def _split(cls, value: object) -> object:
-        if isinstance(value, str):
-            return tuple(name.strip() for name in value.split(",") if name.strip())
-        return value
 
     @field_validator("log_level", mode="before")
     @classmethod

@@ -17,10 +17,11 @@ from worker.dead_letters import DeadLetterError
 from worker.demo.tour import TourError
 from worker.embedded import running_services
 from worker.enqueuer import Pool, UnknownJobError
-from worker.lifespan import StartupError
 from worker.migrate import MigrationError
 from worker.redis_pool import open_redis
 from worker.settings import Settings, SettingsError, export, load_settings
+from worker.startup import StartupError
+from worker.telemetry.logs import configure
 
 FAILED, NOT_FOUND, AWAY, SETTINGS = 1, 3, 4, 78
 
@@ -40,6 +41,7 @@ def settings_or_exit() -> Settings:
 def settings_of_running_worker() -> Settings:
     """Settings; without URLs those of the private services that `deskhand run` has up."""
     settings = settings_or_exit()
+    configure(level="warning", fmt=settings.log_format, stream=sys.stderr)
     if settings.database_dsn is None or settings.redis_dsn is None:
         found = running_services(settings.var_dir)
         if found is None:

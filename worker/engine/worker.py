@@ -15,7 +15,6 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from signal import Signals
-from time import monotonic
 from typing import Any
 from uuid import uuid4
 
@@ -33,14 +32,13 @@ from worker.ending import State
 from worker.engine.hands import Hands, Stop
 from worker.engine.store import RunStore
 from worker.enqueuer import Pool
-from worker.lifespan import StartupError
 from worker.redis_pool import open_redis
 from worker.runner import Policy, Runner
 from worker.runtime import Runtime
 from worker.settings import Settings
+from worker.startup import StartupError, until_it_answers
 from worker.telemetry.logs import get_logger
 
-_CONNECT_WITHIN = 30.0  # seconds
 _LONGEST_BACKOFF = 5.0  # seconds between claims while Redis is away
 _RELEASE_WITHIN = 5.0  # seconds to tell Redis about runs that were cut short
 _HEARTBEAT = timedelta(seconds=5)
@@ -77,7 +75,7 @@ class Worker(ArqWorker):
             sys.stderr.write(f"deskhand cannot start: {error}\n")
             raise SystemExit(1) from None
         except asyncio.CancelledError:
-            raise SystemExit(1) from None  # a second signal before the start was done
+            pass  # a signal before the start was done
         finally:
             self.loop.run_until_complete(self.close())
 
@@ -123,17 +121,13 @@ class Worker(ArqWorker):
         if url is None:
             raise StartupError("REDIS_URL is not set; `deskhand run` can start a private Redis")
         pool = open_redis(url, Pool)
-        deadline = monotonic() + _CONNECT_WITHIN
-        while True:
-            try:
-                await pool.ping()
-            except (RedisError, OSError) as error:
-                if monotonic() > deadline or self._stopping.is_set():
-                    name = type(error).__name__
-                    raise StartupError(f"Redis (REDIS_URL) does not answer: {name}") from None
-                await asyncio.sleep(0.5)
-            else:
-                return pool
+        await until_it_answers(
+            pool.ping,
+            name="Redis (REDIS_URL)",
+            within=self.settings.start_timeout,
+            away=(RedisError, OSError),
+        )
+        return pool
 
     def _make_hands(self, store: RunStore, runtime: Runtime) -> Hands:
         runner = Runner(
@@ -253,10 +247,10 @@ class Worker(ArqWorker):
     @override
     def handle_sig(self, signum: Signals) -> None:
         """The first signal drains, the second gives everything back at once."""
+        if self.hands is None and self.main_task is not None:
+            self.main_task.cancel()  # still starting: nothing is in hand
         if self._stopping.is_set():
             self._hurry.set()
-            if self.hands is None and self.main_task is not None:
-                self.main_task.cancel()
             return
         _log.info("Stopping", signal=Signals(signum).name)
         self._stopping.set()
