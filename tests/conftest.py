@@ -153,6 +153,7 @@ class User:
     full_name: str
     locale: str
     timezone: str
+    unsubscribe_token: UUID
 
 
 @pytest.fixture
@@ -177,16 +178,19 @@ async def user(db: "asyncpg.Pool[asyncpg.Record]", tenant: Tenant) -> User:
         "Ayşe Işık",
         "tr",
         "Europe/Istanbul",
+        uuid4(),
     )
     await db.execute(
-        "insert into users (user_id, tenant_id, email, full_name, locale, timezone)"
-        " values ($1, $2, $3, $4, $5, $6)",
+        "insert into users"
+        " (user_id, tenant_id, email, full_name, locale, timezone, unsubscribe_token)"
+        " values ($1, $2, $3, $4, $5, $6, $7)",
         user.user_id,
         user.tenant_id,
         user.email,
         user.full_name,
         user.locale,
         user.timezone,
+        user.unsubscribe_token,
     )
     return user
 

@@ -21,6 +21,7 @@ from worker.migrate import MigrationError, pending
 from worker.settings import Settings
 from worker.sidecar.app import Sidecar
 from worker.sidecar.health import Health
+from worker.sidecar.unsubscribe import Unsubscribing
 from worker.startup import StartupError
 from worker.telemetry.logs import configure, get_logger
 from worker.telemetry.metrics import Metrics
@@ -61,13 +62,20 @@ async def open_runtime(settings: Settings, pool: Pool) -> AsyncIterator[Runtime]
     metrics = Metrics(((job.queue, job.name) for job in all_jobs()), version=__version__)
     health = Health(service=settings.service_name, version=__version__)
     async with AsyncExitStack() as stack:
-        sidecar = Sidecar(health, metrics, refresh=lambda: _refresh(pool, metrics, queues))
+        unsubscribing = Unsubscribing()
+        sidecar = Sidecar(
+            health,
+            metrics,
+            refresh=lambda: _refresh(pool, metrics, queues),
+            routes=unsubscribing.routes(),
+        )
         await _start(sidecar, settings)
         stack.push_async_callback(sidecar.stop)
         resources = await stack.enter_async_context(
             open_resources(settings, pool=pool, meter=metrics)
         )
         await _require_schema(settings)
+        unsubscribing.db = resources.db
         health.add("redis", lambda: _check_redis(pool))
         health.add("postgres", lambda: _check_postgres(resources.db))
         await stack.enter_async_context(health.watching())

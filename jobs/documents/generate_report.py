@@ -85,7 +85,7 @@ async def generate_report(ctx: JobContext, payload: ReportRequest) -> ReportRece
             render_file, rows, target, report, payload.format, with_bom=payload.with_bom
         )
         stored = await ctx.storage.put(_key(ctx, payload), _chunks(target))
-    ctx.log.info("report stored", key=stored.key, size=stored.size, rows=row_count)
+    ctx.log.info("Report stored", key=stored.key, size=stored.size, rows=row_count)
     return ReportReceipt(
         stored.key, stored.size, stored.sha256, row_count, CONTENT_TYPES[payload.format]
     )

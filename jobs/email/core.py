@@ -26,6 +26,7 @@ class Recipient:
     locale: str
     timezone: str
     tenant_name: str
+    unsubscribe_token: UUID
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,8 @@ async def find_recipient(
 ) -> Recipient | None:
     row = await db.fetchrow(
         """
-        select user_id, email, full_name, users.locale, users.timezone, tenants.name as tenant_name
+        select user_id, email, full_name, users.locale, users.timezone,
+               tenants.name as tenant_name, unsubscribe_token
         from users
         join tenants using (tenant_id)
         where tenant_id = $1 and user_id = $2

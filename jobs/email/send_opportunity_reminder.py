@@ -5,13 +5,13 @@ from typing import Annotated
 from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field
 
 from clients.errors import RequestRejectedError
 from clients.mail import Attachment
-from clients.object_storage import InvalidKeyError, ObjectTooLargeError, check_key
+from clients.object_storage import ObjectTooLargeError
 from jobs.email import core, queries, rendering
-from jobs.kit import Cancel, DeliveryReceipt, JobContext, TenantPayload, job
+from jobs.kit import Cancel, DeliveryReceipt, JobContext, TenantPayload, job, tenant_file
 
 _MEDIA_TYPES = MappingProxyType(
     {
@@ -30,19 +30,7 @@ class OpportunityReminder(TenantPayload):
     notice_ids: tuple[Annotated[str, Field(min_length=1, max_length=100)], ...] = Field(
         max_length=200
     )
-    report_key: str | None = None
-
-    @field_validator("report_key")
-    @classmethod
-    def _is_of_this_tenant(cls, key: str | None, info: ValidationInfo) -> str | None:
-        if key is None:
-            return None
-        if not key.startswith(f"reports/{info.data.get('tenant_id')}/"):
-            raise ValueError("must begin with reports/<tenant_id>/")
-        try:
-            return check_key(key)
-        except InvalidKeyError as error:
-            raise ValueError(str(error)) from None
+    report_key: Annotated[str, tenant_file("reports")] | None = None
 
 
 @job("email.send_opportunity_reminder", queue="email", aliases=("opportunity-reminder",))
@@ -62,7 +50,7 @@ async def send_opportunity_reminder(
         recipient,
         still_open,
         now=ctx.now(),
-        unsubscribe_url=f"{ctx.links}/unsubscribe?user={recipient.user_id}",
+        unsubscribe_url=f"{ctx.links}/unsubscribe/{recipient.unsubscribe_token}",
         report=await _report(ctx, payload.report_key) if payload.report_key else None,
     )
     return await ctx.mailer.send(mail, key=core.reminder_key(recipient.user_id, day))

@@ -4,7 +4,7 @@ from jobs.kit.context import DeliveryReceipt, Enqueued, JobContext, Run
 from jobs.kit.discover import all_jobs, discover
 from jobs.kit.job import DeclarationError, Job, PayloadError, job
 from jobs.kit.outcome import Cancel, Snooze
-from jobs.kit.payload import Payload, TenantPayload
+from jobs.kit.payload import Payload, TenantPayload, tenant_file
 from jobs.kit.queue import QUEUES, Queue, queue_key
 from jobs.kit.retry import Exponential, Fixed, Retry
 from jobs.kit.schedule import Cron, Tick
@@ -32,4 +32,5 @@ __all__ = [
     "discover",
     "job",
     "queue_key",
+    "tenant_file",
 ]

@@ -6,7 +6,9 @@ while whoever enqueues is told about a misspelt one (`Job.validate`).
 
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationInfo
+
+from clients.object_storage import InvalidKeyError, check_key
 
 
 class Payload(BaseModel):
@@ -19,3 +21,20 @@ class TenantPayload(Payload):
     """Base of payloads that concern one tenant's data."""
 
     tenant_id: UUID
+
+
+def tenant_file(folder: str) -> AfterValidator:
+    """A storage key below `<folder>/<tenant_id>/`: a tenant's run reads no other tenant's files.
+
+    For `Annotated[str, tenant_file("reports")]` in a TenantPayload.
+    """
+
+    def check(key: str, info: ValidationInfo) -> str:
+        if not key.startswith(f"{folder}/{info.data.get('tenant_id')}/"):
+            raise ValueError(f"must begin with {folder}/<tenant_id>/")
+        try:
+            return check_key(key)
+        except InvalidKeyError as error:
+            raise ValueError(str(error)) from None
+
+    return AfterValidator(check)

@@ -1,13 +1,12 @@
 """Import a reply of SAM.gov's opportunities search that lies in storage."""
 
 from dataclasses import dataclass
+from typing import Annotated
 from uuid import UUID
-
-from pydantic import Field
 
 from clients.errors import RequestRejectedError
 from clients.object_storage import StorageError
-from jobs.kit import JobContext, TenantPayload, job
+from jobs.kit import JobContext, TenantPayload, job, tenant_file
 from jobs.sam_gov import core, queries
 
 _LARGEST = 64 * 1024 * 1024  # bytes; a page of 1000 notices, the most there are, has some 4 MB
@@ -18,7 +17,7 @@ _PROBLEMS_SHOWN = 20
 class ImportOpportunities(TenantPayload):
     """`key`: where the JSON reply of GET /opportunities/v2/search lies in storage."""
 
-    key: str = Field(min_length=1, max_length=512)
+    key: Annotated[str, tenant_file("imports")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +92,7 @@ def _count(ctx: JobContext, receipt: ImportReceipt) -> None:
         failed=receipt.failed,
     )
     ctx.log.info(
-        "opportunities imported",
+        "Opportunities imported",
         created=receipt.created,
         updated=receipt.updated,
         unchanged=receipt.unchanged,

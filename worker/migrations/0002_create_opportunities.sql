@@ -15,6 +15,7 @@ create table users (
     full_name       text not null,
     locale          text not null default 'en' check (locale in ('en', 'tr')),
     timezone        text not null default 'UTC',
+    unsubscribe_token uuid not null unique default gen_random_uuid(),
     created_at      timestamptz not null default now()
 );
 

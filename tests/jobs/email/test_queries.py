@@ -18,7 +18,13 @@ async def test_a_recipient_comes_with_their_tenants_name(
     recipient = await queries.find_recipient(db, tenant.tenant_id, user.user_id)
 
     assert recipient == core.Recipient(
-        user.user_id, user.email, user.full_name, user.locale, user.timezone, tenant.name
+        user.user_id,
+        user.email,
+        user.full_name,
+        user.locale,
+        user.timezone,
+        tenant.name,
+        user.unsubscribe_token,
     )
 
 

@@ -19,6 +19,7 @@ RECIPIENT = core.Recipient(
     "tr",
     "Europe/Istanbul",
     "Güneş Yapı & Oğulları",
+    UUID("7d7f6a7a-58a4-4f3d-8d29-3f4f6a0f6a10"),
 )
 NOTICE = core.Opportunity(
     notice_id="n1",
@@ -60,7 +61,7 @@ def reminder(
         replace(RECIPIENT, locale=locale),
         notices,
         now=NOW,
-        unsubscribe_url="https://ours.example/unsubscribe?user=1",
+        unsubscribe_url="https://ours.example/unsubscribe/1",
         report=report,
     )
 
@@ -82,7 +83,7 @@ def test_what_a_notice_says_is_text_and_never_markup(locale: str) -> None:
 def test_links_are_the_notices_and_the_way_out() -> None:
     page = Page(reminder(NOTICE, replace(NOTICE, ui_url="javascript:alert(1)")).html)
 
-    assert page.links == [NOTICE.ui_url, "https://ours.example/unsubscribe?user=1"]
+    assert page.links == [NOTICE.ui_url, "https://ours.example/unsubscribe/1"]
 
 
 @pytest.mark.parametrize(

@@ -109,7 +109,7 @@ async def test_the_way_out_is_a_link_and_a_header(
     await send_opportunity_reminder(ctx, reminder)
 
     (mail,) = await mails(resources)
-    link = f"{ctx.links}/unsubscribe?user={user.user_id}"
+    link = f"{ctx.links}/unsubscribe/{user.unsubscribe_token}"
     assert mail["List-Unsubscribe"] == f"<{link}>"
     assert link in part(mail, "plain")
     assert link in part(mail, "html")

@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from clients.errors import RequestRejectedError
-from jobs.kit import JobContext
+from jobs.kit import JobContext, PayloadError
 from jobs.sam_gov.import_opportunities import (
     ImportOpportunities,
     ImportReceipt,
@@ -19,7 +19,9 @@ from tests.conftest import MakeContext, Tenant
 from tests.jobs.sam_gov.samples import NO_REAL, notice, real_replies, reply
 from worker.demo.notices import BROKEN, COUNT, replies
 
-KEY = "sam-gov/reply.json"
+
+def key_of(tenant_id: UUID) -> str:
+    return f"imports/{tenant_id}/reply.json"
 
 
 class Counts:
@@ -46,8 +48,10 @@ def ctx(make_ctx: MakeContext, counts: Counts) -> JobContext:
 
 
 async def imported(ctx: JobContext, tenant_id: UUID, body: bytes) -> ImportReceipt:
-    await ctx.storage.put(KEY, body)
-    return await import_opportunities(ctx, ImportOpportunities(tenant_id=tenant_id, key=KEY))
+    await ctx.storage.put(key_of(tenant_id), body)
+    return await import_opportunities(
+        ctx, ImportOpportunities(tenant_id=tenant_id, key=key_of(tenant_id))
+    )
 
 
 async def rows(ctx: JobContext) -> int:
@@ -143,12 +147,19 @@ async def test_an_unknown_tenant_is_refused(ctx: JobContext, counts: Counts) -> 
     assert counts.seen[0]["status"] == "error"
 
 
-@pytest.mark.parametrize("key", ["sam-gov/missing.json", "../outside.json"])
-async def test_a_key_without_a_file_is_refused(ctx: JobContext, tenant: Tenant, key: str) -> None:
-    payload = ImportOpportunities(tenant_id=tenant.tenant_id, key=key)
+async def test_a_key_without_a_file_is_refused(ctx: JobContext, tenant: Tenant) -> None:
+    payload = ImportOpportunities(tenant_id=tenant.tenant_id, key=key_of(tenant.tenant_id))
 
     with pytest.raises(RequestRejectedError, match="cannot be read from storage"):
         await import_opportunities(ctx, payload)
+
+
+@pytest.mark.parametrize("key", ["imports/{other}/reply.json", "imports/{own}/../x", "/etc/passwd"])
+def test_a_key_outside_the_tenants_imports_is_no_payload(key: str) -> None:
+    own, other = uuid4(), uuid4()
+
+    with pytest.raises(PayloadError, match="key: "):
+        import_opportunities.validate({"tenant_id": own, "key": key.format(own=own, other=other)})
 
 
 async def test_a_file_that_is_too_large_is_refused(ctx: JobContext, tenant: Tenant) -> None:
@@ -157,10 +168,12 @@ async def test_a_file_that_is_too_large_is_refused(ctx: JobContext, tenant: Tena
             yield b" " * 1024 * 1024
         yield reply(notice())
 
-    await ctx.storage.put(KEY, spaces())
+    await ctx.storage.put(key_of(tenant.tenant_id), spaces())
 
     with pytest.raises(RequestRejectedError, match="cannot be read from storage"):
-        await import_opportunities(ctx, ImportOpportunities(tenant_id=tenant.tenant_id, key=KEY))
+        await import_opportunities(
+            ctx, ImportOpportunities(tenant_id=tenant.tenant_id, key=key_of(tenant.tenant_id))
+        )
 
 
 async def test_an_attempt_that_breaks_off_leaves_the_next_one_exact_counts(

@@ -1,0 +1,92 @@
+from collections.abc import Callable
+from dataclasses import fields
+from datetime import UTC, date, datetime, timedelta, timezone
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from jobs.kit import Enqueued, Job, JobContext, Payload
+from jobs.kit.discover import discover
+from tests.conftest import MakeContext, Tenant
+
+HALF_PAST_TEN_PM = datetime(2026, 3, 1, 22, 30, tzinfo=UTC)
+ISTANBUL = timezone(timedelta(hours=3))
+
+
+def make_context(**given: Any) -> JobContext:
+    """Only what a test is about; the rest stays empty."""
+    return JobContext(**{**{field.name: None for field in fields(JobContext)}, **given})
+
+
+def clock(instant: datetime) -> Callable[[], datetime]:
+    return lambda: instant
+
+
+def test_now_is_in_utc_whatever_zone_the_clock_has() -> None:
+    ctx = make_context(clock=clock(HALF_PAST_TEN_PM.astimezone(ISTANBUL)))
+
+    assert ctx.now() == HALF_PAST_TEN_PM
+    assert ctx.now().tzinfo is UTC
+
+
+@pytest.mark.parametrize(
+    ("tz", "day"), [("UTC", 1), ("Europe/Istanbul", 2), ("America/New_York", 1)]
+)
+def test_today_is_the_day_it_is_in_the_zone(tz: str, day: int) -> None:
+    ctx = make_context(clock=clock(HALF_PAST_TEN_PM))
+
+    assert ctx.today(tz) == date(2026, 3, day)
+
+
+def test_today_is_utcs_unless_a_zone_is_named() -> None:
+    ctx = make_context(clock=clock(HALF_PAST_TEN_PM.astimezone(ISTANBUL)))
+
+    assert ctx.today() == date(2026, 3, 1)
+
+
+async def test_enqueue_hands_job_payload_and_delay_on() -> None:
+    handed_on: list[object] = []
+
+    async def enqueuer(
+        job: Job[Any, Any], payload: Payload, *, delay: timedelta | None = None
+    ) -> Enqueued:
+        handed_on.extend((job, payload, delay))
+        return Enqueued("r1", is_new=True)
+
+    job, payload = discover()["sam_gov.import_opportunities"], Payload()
+
+    enqueued = await make_context(enqueuer=enqueuer).enqueue(job, payload, delay=timedelta(hours=1))
+
+    assert enqueued == Enqueued("r1", is_new=True)
+    assert handed_on == [job, payload, timedelta(hours=1)]
+
+
+async def _rename(db: asyncpg.pool.PoolConnectionProxy, tenant_id: UUID) -> None:
+    await db.execute("update tenants set name = 'New' where tenant_id = $1", tenant_id)
+
+
+async def test_a_transaction_is_committed_at_its_end(make_ctx: MakeContext, tenant: Tenant) -> None:
+    ctx = make_ctx("testing_kit.rename")
+
+    async with ctx.transaction() as db:
+        await _rename(db, tenant.tenant_id)
+
+    assert await ctx.db.fetchval("select name from tenants") == "New"
+
+
+async def test_a_transaction_that_fails_leaves_nothing(
+    make_ctx: MakeContext, tenant: Tenant
+) -> None:
+    ctx = make_ctx("testing_kit.rename")
+
+    async def rename_and_fail() -> None:
+        async with ctx.transaction() as db:
+            await _rename(db, tenant.tenant_id)
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        await rename_and_fail()
+
+    assert await ctx.db.fetchval("select name from tenants") == tenant.name

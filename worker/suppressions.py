@@ -1,0 +1,39 @@
+"""Who must not be written to any more."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+if TYPE_CHECKING:
+    import asyncpg
+
+
+@dataclass(frozen=True, slots=True)
+class Subscriber:
+    tenant_name: str
+    locale: str
+
+
+async def find_subscriber(db: "asyncpg.Pool[asyncpg.Record]", token: UUID) -> Subscriber | None:
+    """Whose unsubscribe link this is."""
+    row = await db.fetchrow(
+        """
+        select tenants.name as tenant_name, users.locale
+          from users join tenants using (tenant_id) where unsubscribe_token = $1
+        """,
+        token,
+    )
+    return None if row is None else Subscriber(**row)
+
+
+async def unsubscribe(db: "asyncpg.Pool[asyncpg.Record]", token: UUID) -> None:
+    """No more mail of this tenant to this address. Harmless when repeated."""
+    await db.execute(
+        """
+        insert into suppressions (tenant_id, channel, address, reason)
+        select tenant_id, 'email', lower(email), 'unsubscribed'
+          from users where unsubscribe_token = $1
+        on conflict do nothing
+        """,
+        token,
+    )
