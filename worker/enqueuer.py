@@ -111,6 +111,7 @@ class Pool(ArqRedis):
     ) -> Enqueued:
         """Enqueue a checked payload; says which run it led to, new or not."""
         key = job.key_of(payload)
+        is_ours = run_id is None and key is None
         run_id = run_id or (f"{job.name}:{key}" if key else uuid4().hex)
         if not 0 < len(run_id) <= _RUN_ID_LIMIT:
             raise ValueError(
@@ -127,7 +128,9 @@ class Pool(ArqRedis):
             expires_ms=expires_ms,
             headers={"cid": correlation_id.get() or uuid4().hex, **(headers or {})},
         )
-        return Enqueued(run_id, is_new)
+        # An id of our own making can only be taken by our own call, sent again by the client
+        # because the first answer was lost.
+        return Enqueued(run_id, is_new or is_ours)
 
     async def enqueue_raw(
         self,

@@ -57,6 +57,8 @@ class Job(Generic[P, R]):
         """
         if isinstance(data, Payload):
             data = data.model_dump(mode="json")
+        if not isinstance(data, Mapping) or not all(isinstance(name, str) for name in data):
+            raise PayloadError(self.name, ["payload: it is a mapping of field names to values"])
         unknown = sorted(set(data) - set(self.payload.model_fields)) if is_strict else []
         if unknown:
             known = ", ".join(self.payload.model_fields)
@@ -153,10 +155,14 @@ def _where(declaration: Job[Any, Any]) -> str:
 def _payload_type(name: str, function: Callable[..., Any]) -> type[Any]:
     if not inspect.iscoroutinefunction(function):
         raise DeclarationError(f"{name}: a job is an `async def` function")
-    parameters = list(inspect.signature(function).parameters)
-    if len(parameters) != 2:  # noqa: PLR2004 - the context and the payload
-        raise DeclarationError(f"{name}: a job takes (ctx, payload), not {tuple(parameters)}")
-    hint = get_type_hints(function).get(parameters[1])
+    parameters = inspect.signature(function).parameters
+    try:
+        inspect.signature(function).bind(None, None)
+    except TypeError:
+        raise DeclarationError(
+            f"{name}: a job takes (ctx, payload), not {tuple(parameters)}"
+        ) from None
+    hint = get_type_hints(function).get(list(parameters)[1]) if len(parameters) > 1 else None
     if not (isinstance(hint, type) and issubclass(hint, Payload)):
         raise DeclarationError(
             f"{name}: the payload is annotated with {hint!r}, which is not a Payload model"
@@ -172,16 +178,29 @@ def _check_queue(name: str, queue: str) -> None:
 def _check_fields(
     name: str, payload: type[Payload], idempotency_key: str | None, sensitive: tuple[str, ...]
 ) -> None:
-    pattern = [field for _, field, _, _ in string.Formatter().parse(idempotency_key or "") if field]
+    pattern = _fields_of(name, idempotency_key or "")
     for option, fields in (("idempotency_key", pattern), ("sensitive", list(sensitive))):
-        missing = [field for field in fields if field not in payload.model_fields]
+        missing = [field for field in fields if field and field not in payload.model_fields]
         if missing:
             raise DeclarationError(
                 f"{name}: {option} names {', '.join(missing)}, "
                 f"which {payload.__name__} does not have ({', '.join(payload.model_fields)})"
             )
-    if idempotency_key is not None and not pattern:
+    if idempotency_key is not None and not all(pattern or [""]):
         raise DeclarationError(f"{name}: idempotency_key names no field: all runs would be one")
+
+
+def _fields_of(name: str, pattern: str) -> list[str]:
+    try:
+        parts = list(string.Formatter().parse(pattern))
+    except ValueError as error:
+        raise DeclarationError(f"{name}: idempotency_key {pattern!r}: {error}") from None
+    # Plain fields only: what is looked up inside a value may be missing in the next payload.
+    if any(spec or conversion for _, _, spec, conversion in parts):
+        raise DeclarationError(
+            f"{name}: idempotency_key {pattern!r}: write each field as {{field}}"
+        )
+    return [field for _, field, _, _ in parts if field is not None]
 
 
 def _problems(error: ValidationError) -> list[str]:

@@ -9,6 +9,7 @@ from pydantic import AwareDatetime
 
 from jobs.kit.payload import Payload
 
+_FIELDS = 5
 # Any instant does: the line is only parsed here.
 _SOME_DAY = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -24,6 +25,8 @@ class Cron:
     tz: str | None = None
 
     def __post_init__(self) -> None:
+        if len(self.line.split()) != _FIELDS:  # CronSim also reads lines with seconds
+            raise ValueError(f"Cron: {self.line!r} is not a crontab line: it has five fields")
         try:
             CronSim(self.line, _SOME_DAY)
         except CronSimError as error:
@@ -31,7 +34,7 @@ class Cron:
         if self.tz is not None:
             try:
                 ZoneInfo(self.tz)
-            except (ZoneInfoNotFoundError, ValueError) as error:
+            except (ZoneInfoNotFoundError, ValueError, OSError) as error:
                 raise ValueError(f"Cron: there is no time zone {self.tz!r}") from error
 
 

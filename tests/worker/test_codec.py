@@ -15,6 +15,7 @@ from arq.jobs import deserialize_job, deserialize_result, serialize_job, seriali
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
+from typing_extensions import override
 
 from jobs.kit import Payload
 from worker.codec import (
@@ -297,6 +298,7 @@ class Calls:
     def __init__(self, function: Callable[..., Any], *args: Any) -> None:
         self.call = function, args
 
+    @override
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         return self.call
 
@@ -316,7 +318,7 @@ CALLED: list[str] = []
         TypeAdapter,
         ValueError("x"),
     ],
-    ids=repr,
+    ids=["eval", "exec", "method", "getattr", "print", "dataclass", "class", "error"],
 )
 def test_the_restricted_reader_calls_nothing_else(hostile: Any) -> None:
     for raw in (pickle.dumps(message(a=({"x": hostile},))), pickle.dumps(hostile)):

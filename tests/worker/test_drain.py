@@ -20,22 +20,37 @@ if TYPE_CHECKING:
     Db = asyncpg.Pool[asyncpg.Record]
 
 LINE, NAP = testing_jobs.add_line.name, testing_jobs.nap.name
-SHORT, NAPS = 200, 100
+RUNS, BACKLOG = 300, 60
 OLD, NEW = 2, 2
 
 
-async def enqueue_all(pool: Pool, folder: Path) -> dict[str, Path]:
-    """Short runs and naps of 0.2 to 1 s in any order; returns each run's own diary."""
-    jobs = [LINE] * SHORT + [NAP] * NAPS
-    random.shuffle(jobs)
-    diaries = {}
-    for number, job in enumerate(jobs):
-        diary = folder / f"{job}-{number}"
+class Load:
+    """Runs of both kinds in any order, each with a diary of its own, as fast as they are taken."""
+
+    def __init__(self, pool: Pool, folder: Path) -> None:
+        self._pool = pool
+        self._folder = folder
+        self.diaries: dict[str, Path] = {}
+        self.may_end = asyncio.Event()
+
+    async def flow(self) -> None:
+        """Keep the queue filled until it may end, with `RUNS` at least."""
+        while len(self.diaries) < RUNS or not self.may_end.is_set():
+            if await self._pool.zcard("arq:queue") < BACKLOG:
+                await self._enqueue(NAP if len(self.diaries) % 3 == 0 else LINE)
+            else:
+                await asyncio.sleep(0.01)
+        await until(self._is_done, within=40)
+
+    async def _enqueue(self, job: str) -> None:
+        diary = self._folder / f"{job}-{len(self.diaries)}"
         nap = {"seconds": round(random.uniform(0.2, 1), 2)} if job == NAP else {}  # noqa: S311 - any will do
-        handle = await pool.enqueue_job(job, {"diary": str(diary), **nap})
+        handle = await self._pool.enqueue_job(job, {"diary": str(diary), **nap})
         assert handle is not None
-        diaries[handle.job_id] = diary
-    return diaries
+        self.diaries[handle.job_id] = diary
+
+    async def _is_done(self) -> bool:
+        return not await self._pool.zcard("arq:queue")
 
 
 class Workers:
@@ -66,30 +81,27 @@ async def has_claimed(log: Path) -> bool:
 async def test_a_deploy_loses_no_run_and_spends_no_attempt(
     spawn_worker: SpawnWorker, pool: Pool, db: "Db", tmp_path: Path, grace: str
 ) -> None:
-    workers = Workers(
-        spawn_worker, tmp_path, SHUTDOWN_GRACE=grace, QUEUE_CONCURRENCY='{"default": 5}'
-    )
-    diaries = await enqueue_all(pool, tmp_path)
+    workers = Workers(spawn_worker, tmp_path, SHUTDOWN_GRACE=grace)
+    load = Load(pool, tmp_path)
+    flow = asyncio.create_task(load.flow())
     for _ in range(OLD):
         await workers.start()
 
     for old in range(OLD):
         workers.stop(old)
         await workers.start()
-    await until(lambda: is_empty(pool), within=40)
+    load.may_end.set()
+    await flow
     for new in range(NEW):
         workers.stop(OLD + new)
 
     assert await workers.exit_codes() == [0] * (OLD + NEW)
+    diaries = load.diaries
     runs = await db.fetch("select run_id, state, attempt from job_runs")
     assert {row["run_id"] for row in runs} == diaries.keys()
     assert {(row["state"], row["attempt"]) for row in runs} == {("succeeded", 1)}
     await check_attempts(db, diaries, is_cut_short=grace == "0")
     check_diaries(diaries, is_cut_short=grace == "0")
-
-
-async def is_empty(pool: Pool) -> bool:
-    return not await pool.zcard("arq:queue")
 
 
 async def check_attempts(db: "Db", diaries: dict[str, Path], *, is_cut_short: bool) -> None:

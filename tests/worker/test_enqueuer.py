@@ -11,11 +11,12 @@ import orjson
 import pytest
 from arq.connections import RedisSettings
 from arq.jobs import Job, JobStatus
+from redis.exceptions import ConnectionError as RedisConnectionError
 
-from jobs.kit import Enqueued, JobContext, Payload, PayloadError, Run, TenantPayload, job
+from jobs.kit import Enqueued, JobContext, Payload, PayloadError, TenantPayload, job
 from tests.conftest import MakeContext
 from tests.worker.conftest import Enqueue, Ledgered, until
-from tests.worker.testing_jobs import Diary, Order, add_line, ship_order
+from tests.worker.testing_jobs import Diary, Order, add_line, pass_on, ship_order
 from worker.codec import JobFailedError, dumps, loads
 from worker.engine.worker import Worker
 from worker.enqueuer import (
@@ -58,8 +59,6 @@ async def send_reminder(ctx: JobContext, payload: Reminder) -> None:
 @job("testing_enqueuer.pass_on_twice", queue="default")
 async def pass_on_twice(ctx: JobContext, payload: PassedOn) -> str:
     """A child that has a child: all three belong together."""
-    from tests.worker.testing_jobs import pass_on  # noqa: PLC0415 - reads better beside its use
-
     return (await ctx.enqueue(pass_on, Diary(diary=payload.diary))).run_id
 
 
@@ -81,7 +80,7 @@ async def due_in(pool: Pool, run: Job | None) -> float:
 
 
 async def is_empty(pool: Pool) -> bool:
-    return await pool.dbsize() == 0
+    return not await pool.keys()
 
 
 # One payload, however it is given
@@ -265,9 +264,7 @@ async def test_enqueue_says_whether_the_run_is_new(pool: Pool) -> None:
     first = await pool.enqueue(ship_order, Order(order_id=7))
 
     assert first == Enqueued("testing.ship_order:7", is_new=True)
-    assert await pool.enqueue(ship_order, Order(order_id=7)) == Enqueued(
-        first.run_id, is_new=False
-    )
+    assert await pool.enqueue(ship_order, Order(order_id=7)) == Enqueued(first.run_id, is_new=False)
 
 
 async def test_an_old_abort_is_not_meant_for_a_new_run(pool: Pool) -> None:
@@ -424,8 +421,7 @@ async def test_children_inherit_the_correlation_id(
     grandchild = await Job(child, pool, _deserializer=loads).result(timeout=10, poll_delay=0.02)
 
     remembered = [
-        await ledgered.run(run_id, state="succeeded")
-        for run_id in (run.job_id, child, grandchild)
+        await ledgered.run(run_id, state="succeeded") for run_id in (run.job_id, child, grandchild)
     ]
     assert {r["correlation_id"] for r in remembered} == {"request-2"}
 
@@ -475,10 +471,11 @@ async def test_a_job_that_enqueues_the_same_key_twice_gets_the_same_run(
     ]
 
 
-def test_a_runs_key_is_its_id_unless_the_job_has_one() -> None:
-    assert ship_order.key_of(Order(order_id=3)) == "3"
-    assert add_line.key_of(Diary(diary=Path("x"))) is None
-    assert Run.__dataclass_params__.frozen  # type: ignore[attr-defined]  # a dataclass has it
+async def test_a_runs_key_is_its_idempotency_key(pool: Pool, worker: Worker) -> None:
+    run = await pool.enqueue_job("testing.ship_order", order_id=3, _job_id="mine")
+
+    assert run is not None
+    assert await run.result(timeout=10, poll_delay=0.02) == "3"
 
 
 # A stock pool
@@ -573,7 +570,7 @@ async def test_without_an_address_the_error_says_what_to_set() -> None:
 
 
 async def test_a_redis_that_is_not_there_is_an_error_at_once(tmp_path: Path) -> None:
-    with pytest.raises(ConnectionError):
+    with pytest.raises(RedisConnectionError, match="nothing"):
         await create_pool(f"unix://{tmp_path}/nothing")
 
 

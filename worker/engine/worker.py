@@ -6,7 +6,6 @@ finishing are not used.
 """
 
 import asyncio
-import inspect
 import os
 import random
 import socket
@@ -18,7 +17,6 @@ from signal import Signals
 from typing import Any
 from uuid import uuid4
 
-import uvloop
 from arq.constants import health_check_key_suffix
 from arq.worker import Function
 from arq.worker import Worker as ArqWorker
@@ -29,6 +27,7 @@ from jobs.kit import Queue, discover
 from worker.background import cancel
 from worker.clock import utc_now
 from worker.ending import State
+from worker.engine.arq_seam import set_event_loop, signature_with
 from worker.engine.hands import Hands, Stop
 from worker.engine.store import RunStore
 from worker.enqueuer import Pool
@@ -40,6 +39,7 @@ from worker.startup import StartupError, until_it_answers
 from worker.telemetry.logs import get_logger
 
 _LONGEST_BACKOFF = 5.0  # seconds between claims while Redis is away
+_CLAIM_WITHIN = 15.0  # seconds until a Redis that does not answer counts as away
 _RELEASE_WITHIN = 5.0  # seconds to tell Redis about runs that were cut short
 _HEARTBEAT = timedelta(seconds=5)
 _ABORT_CHECK = timedelta(seconds=0.5)  # as often as ARQ's own workers look
@@ -52,7 +52,7 @@ class Worker(ArqWorker):
     def __init__(
         self, functions: Sequence[Function] = (), *, settings: Settings, **kwargs: Any
     ) -> None:
-        _set_event_loop()
+        set_event_loop()
         super().__init__(functions, **kwargs)
         self.settings = settings
         shaped = settings.queues()
@@ -93,6 +93,7 @@ class Worker(ArqWorker):
         store = RunStore(self._pool, worker_id=self.worker_id, lease=self._lease)
         self.hands = hands = self._make_hands(store, runtime)
         chores = [asyncio.create_task(chore) for chore in self._chores(store, hands)]
+        runtime.health.describe_with(lambda: self._facts(hands))
         runtime.health.running()
         _log.info("Worker started", worker=self.worker_id, queues=[q.name for q in self.queues])
         try:
@@ -108,6 +109,13 @@ class Worker(ArqWorker):
             with suppress(RedisError, OSError):
                 await store.farewell()
         _log.info("Worker stopped", **{state.value: n for state, n in hands.ended.items()})
+
+    def _facts(self, hands: Hands) -> dict[str, object]:
+        """For people who look at `/health`: a full worker is well, and a restart helps nobody."""
+        return {
+            "running": hands.counts,
+            "saturated": not any(hands.free(queue) for queue in self.queues),
+        }
 
     def _chores(self, store: RunStore, hands: Hands) -> list[Coroutine[Any, Any, None]]:
         return [
@@ -157,7 +165,8 @@ class Worker(ArqWorker):
         while not self._stopping.is_set():
             runtime.health.heartbeat()
             try:
-                claimed = await self._claim(store, hands)
+                async with asyncio.timeout(_CLAIM_WITHIN):
+                    claimed = await self._claim(store, hands)
                 is_done = self.burst and not claimed and await self._is_empty(hands)
             except (RedisError, OSError) as error:
                 _log.warning("Redis is away, claiming waits", error_type=type(error).__name__)
@@ -278,19 +287,4 @@ class Worker(ArqWorker):
         self._pool = None
 
 
-def _set_event_loop() -> None:
-    """ARQ takes the thread's loop: give it a fast one unless one runs already."""
-    with suppress(RuntimeError):
-        asyncio.get_running_loop()
-        return
-    asyncio.set_event_loop(uvloop.new_event_loop())
-
-
-# ARQ's command hands over only what the class's signature names.
-_arq = inspect.signature(ArqWorker)
-Worker.__signature__ = _arq.replace(  # type: ignore[attr-defined]  # inspect.signature reads it
-    parameters=[
-        *_arq.parameters.values(),
-        inspect.Parameter("settings", inspect.Parameter.KEYWORD_ONLY),
-    ]
-)
+Worker.__signature__ = signature_with("settings")  # type: ignore[attr-defined]  # inspect reads it
