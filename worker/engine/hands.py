@@ -95,11 +95,14 @@ class Hands:
         hand.task = asyncio.get_running_loop().create_task(self._attempt(hand))
         hand.task.add_done_callback(lambda task: self._done(hand, task))
 
-    def stop(self, why: Stop, run_ids: Iterable[str] | None = None) -> None:
-        """Stop these attempts, or all; those that already finish go on finishing."""
-        wanted = None if run_ids is None else set(run_ids)
+    def stop(self, why: Stop, claims: Iterable[Claim] | None = None) -> None:
+        """Stop these attempts, or all; those that already finish go on finishing.
+
+        By claim and not by run: the run may have been claimed again meanwhile.
+        """
+        wanted = None if claims is None else {id(claim) for claim in claims}
         for hand in self._in_hand:
-            if wanted is None or hand.claim.run_id in wanted:
+            if wanted is None or id(hand.claim) in wanted:
                 hand.stop = hand.stop or why
                 self._cancel(hand)
 
@@ -114,7 +117,7 @@ class Hands:
     def abort(self, asked: Mapping[str, datetime]) -> None:
         """Stop runs that somebody asked to abort, after they had been enqueued: ids come again."""
         meant = [
-            hand.claim.run_id
+            hand.claim
             for hand in self._in_hand
             if hand.enqueued_at is not None
             and hand.claim.run_id in asked

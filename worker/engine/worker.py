@@ -229,9 +229,9 @@ class Worker(ArqWorker):
             await asyncio.sleep(interval.total_seconds())
 
     async def _renew(self, store: RunStore, hands: Hands) -> None:
-        lost = await store.renew(hands.claims)
-        if lost:
-            hands.stop(Stop.LEASE_LOST, lost)
+        claims = hands.claims
+        lost = await store.renew(claims)
+        hands.stop(Stop.LEASE_LOST, [claim for claim in claims if claim.run_id in lost])
 
     async def _abort(self, store: RunStore, hands: Hands) -> None:
         hands.abort(await store.aborts([claim.run_id for claim in hands.claims]))
