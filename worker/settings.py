@@ -9,17 +9,15 @@ import os
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal, Self
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import quote, urlsplit
 
 from pydantic import (
     AliasChoices,
     AnyHttpUrl,
     Field,
-    PositiveFloat,
     PositiveInt,
     SecretStr,
     ValidationError,
-    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -29,9 +27,18 @@ from clients.mail import Sender
 from clients.sendgrid import SendGridSettings
 from clients.smtp import SmtpSettings
 from jobs.kit import QUEUES, Exponential, Queue, Retry
-from worker.settings_types import PerQueueInt, PerQueueSeconds, QueueNames, Zone
+from worker.settings_types import (
+    DatabaseUrl,
+    Lease,
+    PerQueueInt,
+    PerQueueSeconds,
+    QueueNames,
+    RedisUrl,
+    Seconds,
+    SentryDsn,
+    Zone,
+)
 
-_REDIS_SCHEMES = ("redis", "rediss", "unix", "redis+sentinel")
 _SUPABASE_HINT = (
     "DATABASE_URL: deskhand speaks to PostgreSQL itself, SUPABASE_URL and its key are not enough; "
     "copy the connection string from the Supabase dashboard (Connect > Direct connection, or the "
@@ -75,7 +82,7 @@ class Settings(BaseSettings):
     var_dir: Path = Field(Path("var"), description="Private services, mail and files of this copy.")
 
     # Redis and PostgreSQL
-    redis_url: SecretStr | None = Field(
+    redis_url: RedisUrl | None = Field(
         None,
         description="redis://, rediss://, unix:// or redis+sentinel://h1:26379,h2:26379/mymaster/0.",
     )
@@ -84,7 +91,7 @@ class Settings(BaseSettings):
     redis_password: SecretStr | None = Field(
         None, description="With either, unless the URL has one."
     )
-    database_url: SecretStr | None = Field(
+    database_url: DatabaseUrl | None = Field(
         None, description="postgresql://user:password@host/name."
     )
     database_pool_size: PositiveInt = Field(10, le=1000, description="Connections per process.")
@@ -108,17 +115,17 @@ class Settings(BaseSettings):
     queue_backoff: PerQueueSeconds = Field(
         default_factory=dict, description='Seconds before the first retry: {"sync": 10}.'
     )
-    run_lease: PositiveFloat = Field(
-        30, ge=3, description="Seconds after which a crashed worker's runs start elsewhere."
+    run_lease: Lease = Field(
+        30, description="Seconds after which a crashed worker's runs start elsewhere."
     )
-    start_timeout: float = Field(
-        30, ge=0, description="Seconds that Redis and PostgreSQL may take to come up."
+    start_timeout: Seconds = Field(
+        30, description="Seconds that Redis and PostgreSQL may take to come up."
     )
-    shutdown_grace: float = Field(
-        25, ge=0, description="Seconds that running jobs get to finish after SIGTERM."
+    shutdown_grace: Seconds = Field(
+        25, description="Seconds that running jobs get to finish after SIGTERM."
     )
-    unknown_job_grace: float = Field(
-        600, ge=0, description="Seconds that a run waits for a worker that knows its job."
+    unknown_job_grace: Seconds = Field(
+        600, description="Seconds that a run waits for a worker that knows its job."
     )
     arq_accept_pickle: Literal["never", "restricted"] = Field(
         "never", description="'restricted' reads pickled payloads of builtins from stock ARQ pools."
@@ -162,7 +169,7 @@ class Settings(BaseSettings):
     log_format: Literal["text", "json"] = Field(
         "text", description="'[time] [LEVEL] message {context}', or one JSON object a line."
     )
-    sentry_dsn: SecretStr | None = Field(None, description="Checked; errors are not sent yet.")
+    sentry_dsn: SentryDsn | None = Field(None, description="Checked; errors are not sent yet.")
     otel_exporter_otlp_endpoint: AnyHttpUrl | None = Field(
         None, description="Checked; traces are not sent yet."
     )
@@ -174,18 +181,6 @@ class Settings(BaseSettings):
     @classmethod
     def _lower(cls, value: object) -> object:
         return value.lower() if isinstance(value, str) else value
-
-    @field_validator("redis_url", "database_url", "sentry_dsn")
-    @classmethod
-    def _is_url(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
-        schemes = {
-            "redis_url": _REDIS_SCHEMES,
-            "database_url": ("postgresql", "postgres"),
-            "sentry_dsn": ("https", "http"),
-        }[str(info.field_name)]
-        if value is not None and urlsplit(value.get_secret_value()).scheme not in schemes:
-            raise ValueError(f"must start with {' or '.join(f'{s}://' for s in schemes)}")
-        return value
 
     @field_validator("email_from")
     @classmethod
@@ -200,6 +195,8 @@ class Settings(BaseSettings):
             problems.append("SMTP_HOST: EMAIL_PROVIDER=smtp needs it")
         if self.smtp_username and not self.smtp_password:
             problems.append("SMTP_PASSWORD: SMTP_USERNAME needs it")
+        if self.smtp_password and not self.smtp_username:
+            problems.append("SMTP_USERNAME: SMTP_PASSWORD needs it")
         if self.smtp_username and self.smtp_security == "none":
             problems.append("SMTP_SECURITY: a login needs starttls or tls")
         if self.email_provider == "sendgrid" and not self.sendgrid_api_key:
@@ -219,14 +216,16 @@ class Settings(BaseSettings):
         if self.redis_url is None:
             if self.redis_host is None:
                 return None
+            host = f"[{self.redis_host}]" if ":" in self.redis_host else self.redis_host
             login = f":{quote(password, safe='')}@" if password else ""
-            return f"redis://{login}{self.redis_host}:{self.redis_port}"
-        parts = urlsplit(self.redis_url.get_secret_value())
-        if password and not parts.password:
-            user = parts.netloc.rpartition("@")[0].partition(":")[0]
-            netloc = f"{user}:{quote(password, safe='')}@{parts.netloc.rpartition('@')[2]}"
-            parts = parts._replace(netloc=netloc)
-        return urlunsplit(parts)
+            return f"redis://{login}{host}:{self.redis_port}"
+        url = self.redis_url.get_secret_value()
+        parts = urlsplit(url)
+        if not password or parts.password:
+            return url
+        user = parts.netloc.rpartition("@")[0].partition(":")[0]
+        rest = url.removeprefix(f"{parts.scheme}://").removeprefix(f"{user}@")
+        return f"{parts.scheme}://{user}:{quote(password, safe='')}@{rest}"
 
     @property
     def database_dsn(self) -> str | None:
@@ -279,6 +278,8 @@ def load_settings(**overrides: Any) -> Settings:
         return Settings(**overrides)
     except ValidationError as error:
         raise SettingsError(_problems(error)) from None
+    except UnicodeDecodeError:
+        raise SettingsError([".env: it is not UTF-8 text"]) from None
 
 
 def export(**urls: str) -> None:

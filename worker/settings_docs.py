@@ -3,13 +3,14 @@
 import json
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
-from pydantic import SecretStr
+from pydantic import AnyUrl, SecretStr
 from pydantic.fields import FieldInfo
 
 from jobs.kit import QUEUES
 from worker.settings import Settings
+
+_HIDDEN = "********"
 
 
 def env_example() -> str:
@@ -25,38 +26,36 @@ def env_example() -> str:
 
 
 def shown(settings: Settings) -> dict[str, str]:
-    """Names and values, secrets and passwords in URLs hidden."""
-    return {name.upper(): _shown(getattr(settings, name)) for name in Settings.model_fields}
+    """Names and values; secrets are hidden, and what may be one in a URL."""
+    return {name.upper(): _shown(name, getattr(settings, name)) for name in Settings.model_fields}
 
 
 def _default(name: str, field: FieldInfo) -> str:
     if name == "worker_queues":
         return ",".join(QUEUES)
     value = field.get_default(call_default_factory=True)
-    return "" if value is None or value == {} else _shown(value)
+    return "" if value is None or value == {} else _shown(name, value)
 
 
-def _shown(value: Any) -> str:
+def _shown(name: str, value: Any) -> str:
     match value:
         case None:
             return ""
         case SecretStr():
-            return _without_password(value.get_secret_value())
+            # Of these two an operator wants to see the server; of the others nothing.
+            text = value.get_secret_value()
+            return _without_login(text) if name in ("redis_url", "database_url") else _HIDDEN
+        case AnyUrl():
+            return _without_login(str(value)).partition("?")[0]
         case tuple():
             return ",".join(value)
         case dict():
             return json.dumps(value)
-        case Path():
-            return value.as_posix()
-    return str(value)
+    return value.as_posix() if isinstance(value, Path) else str(value)
 
 
-def _without_password(secret: str) -> str:
-    """A URL keeps host and path, which an operator wants to see; anything else keeps nothing."""
-    parts = urlsplit(secret)
-    if not parts.scheme or parts.scheme in ("http", "https"):  # a Sentry DSN is a secret whole
-        return "********"
-    host = parts.netloc.rpartition("@")[2]
-    return urlunsplit(
-        (parts.scheme, f"***@{host}" if "@" in parts.netloc else host, parts.path, "", "")
-    )
+def _without_login(url: str) -> str:
+    """Up to the last `@`: an unquoted password may hold whatever separates parts of a URL."""
+    scheme, _, rest = url.partition("://")
+    login, at, place = rest.rpartition("@")
+    return f"{scheme}://***@{place.partition('?')[0]}" if at and login else url.partition("?")[0]

@@ -2,9 +2,10 @@
 
 import json
 from typing import Annotated, TypeVar
+from urllib.parse import SplitResult, urlsplit
 from zoneinfo import available_timezones
 
-from pydantic import AfterValidator, BeforeValidator, PositiveFloat, PositiveInt
+from pydantic import AfterValidator, BeforeValidator, Field, PositiveInt, SecretStr
 from pydantic_settings import NoDecode
 
 from jobs.kit import QUEUES
@@ -26,7 +27,9 @@ def _split(value: object) -> object:
 
 def _known_queues(names: tuple[str, ...]) -> tuple[str, ...]:
     unknown = [name for name in names if name not in QUEUES]
-    if unknown or not names:
+    if not names:
+        raise ValueError(f"name at least one queue of {', '.join(QUEUES)}")
+    if unknown:
         raise ValueError(f"there is no queue {', '.join(unknown)}; choose from {', '.join(QUEUES)}")
     return names
 
@@ -46,6 +49,34 @@ def _of_known_queues(table: dict[str, V]) -> dict[str, V]:
     return table
 
 
+def _url(*schemes: str, needs_user: bool = False) -> AfterValidator:
+    def check(value: SecretStr) -> SecretStr:
+        parts = _parts(value.get_secret_value())
+        if parts.scheme not in schemes:
+            raise ValueError(f"must start with {' or '.join(f'{s}://' for s in schemes)}")
+        if needs_user and not (parts.username and parts.hostname):
+            raise ValueError("its key is missing: https://key@host/project")
+        return value
+
+    return AfterValidator(check)
+
+
+def _parts(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        if "," not in parts.netloc:  # several hosts: their ports are checked by whoever connects
+            _ = parts.port
+    except ValueError:
+        raise ValueError("it is no URL (quote special characters in a password)") from None
+    return parts
+
+
+RedisUrl = Annotated[SecretStr, _url("redis", "rediss", "unix", "redis+sentinel")]
+DatabaseUrl = Annotated[SecretStr, _url("postgresql", "postgres")]
+SentryDsn = Annotated[SecretStr, _url("https", "http", needs_user=True)]
+Lease = Annotated[float, Field(ge=3, le=3600, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
+FirstWait = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]  # Exponential's cap
 Zone = Annotated[str, AfterValidator(_known_zone)]
 QueueNames = Annotated[
     tuple[str, ...], NoDecode, BeforeValidator(_split), AfterValidator(_known_queues)
@@ -54,5 +85,5 @@ PerQueueInt = Annotated[
     dict[str, PositiveInt], NoDecode, BeforeValidator(_parse), AfterValidator(_of_known_queues)
 ]
 PerQueueSeconds = Annotated[
-    dict[str, PositiveFloat], NoDecode, BeforeValidator(_parse), AfterValidator(_of_known_queues)
+    dict[str, FirstWait], NoDecode, BeforeValidator(_parse), AfterValidator(_of_known_queues)
 ]

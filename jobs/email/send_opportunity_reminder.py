@@ -59,7 +59,7 @@ async def send_opportunity_reminder(
 def _known_zone(name: str) -> str:
     try:
         return ZoneInfo(name).key
-    except (ZoneInfoNotFoundError, ValueError):
+    except (ZoneInfoNotFoundError, ValueError, OSError):
         raise RequestRejectedError(
             "users.timezone of this user is not a name of the IANA database"
         ) from None

@@ -1,11 +1,13 @@
 """`@job`: everything about a job stands right above its function."""
 
 import inspect
+import math
 import string
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Generic, TypeVar, get_type_hints
+from urllib.parse import quote
 
 from pydantic import ValidationError
 
@@ -74,7 +76,10 @@ class Job(Generic[P, R]):
         """The idempotency key of this payload; a tenant's keys never meet another's."""
         if self.idempotency_key is None:
             return None
-        key = self.idempotency_key.format_map(payload.model_dump(mode="json"))
+        # Quoted, so that ("1:2", "3") and ("1", "2:3") stay two.
+        values = payload.model_dump(mode="json")
+        fields = {name: quote(str(value), safe=" /@") for name, value in values.items()}
+        key = self.idempotency_key.format_map(fields)
         return f"{payload.tenant_id}:{key}" if isinstance(payload, TenantPayload) else key
 
 
@@ -114,7 +119,7 @@ def job(
         payload = _payload_type(name, function)
         _check_queue(name, queue)
         _check_fields(name, payload, idempotency_key, sensitive)
-        if timeout <= 0 or result_ttl < 0:
+        if not (0 < timeout < math.inf and 0 <= result_ttl < math.inf):
             raise DeclarationError(f"{name}: timeout is more than 0, result_ttl is not negative")
         if schedule is not None and payload is not Tick:
             raise DeclarationError(f"{name}: a scheduled job takes a Tick, not {payload.__name__}")

@@ -111,8 +111,9 @@ async def check_attempts(db: "Db", diaries: dict[str, Path], *, is_cut_short: bo
     assert succeeded == Counter(diaries.keys())
     assert {row["attempt"] for row in rows} == {1}
     assert len({row["worker"] for row in rows}) == OLD + NEW
-    released = [row for row in rows if row["outcome"] != "succeeded"]
-    assert {row["outcome"] for row in released} == ({"released"} if is_cut_short else set())
+    others = {row["outcome"] for row in rows} - {"succeeded"}
+    # Also with a grace, what is claimed while the signal comes goes back before it starts.
+    assert others == {"released"} if is_cut_short else others <= {"released"}
 
 
 def check_diaries(diaries: dict[str, Path], *, is_cut_short: bool) -> None:

@@ -17,13 +17,11 @@ import asyncpg
 import pytest
 from arq.jobs import Job, JobStatus
 
-from tests.conftest import MakeSettings, with_database
+from tests.conftest import with_database
 from tests.worker import testing_jobs
 from tests.worker.conftest import Enqueue, Ledgered, SpawnWorker, until
 from worker.codec import dumps, loads
-from worker.engine.worker import Worker
 from worker.enqueuer import Pool, correlation_id
-from worker.lifespan import StartupError
 
 if TYPE_CHECKING:
     Db = asyncpg.Pool[asyncpg.Record]
@@ -32,7 +30,7 @@ LINE = re.compile(
     r"\[(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z)\] \[(DEBUG|INFO|WARNING|ERROR)\] ([^{}]+) (\{.*\})"
 )
 CANARY = "kanarya-7f3a9c"
-NO_REDIS = "redis://127.0.0.1:1"
+NO_REDIS, NO_POSTGRES = "redis://127.0.0.1:1", "postgresql://app@127.0.0.1:1/app"
 NAP = testing_jobs.nap.name
 
 
@@ -216,27 +214,43 @@ async def test_a_port_that_is_taken_is_a_sentence(spawn_worker: SpawnWorker, log
     )
 
 
-async def test_a_redis_that_is_not_there_is_a_sentence(
-    make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("settings", "name"),
+    [
+        ({"REDIS_URL": NO_REDIS}, "Redis (REDIS_URL)"),
+        ({"DATABASE_URL": NO_POSTGRES}, "PostgreSQL (DATABASE_URL)"),
+    ],
+)
+async def test_a_server_that_is_not_there_is_a_sentence_after_a_while(
+    spawn_worker: SpawnWorker, log: Log, settings: dict[str, str], name: str
 ) -> None:
-    monkeypatch.setattr("worker.engine.worker._CONNECT_WITHIN", 0.5)
-    worker = Worker([], settings=make_settings(redis_url=NO_REDIS), handle_signals=False)
+    assert await exit_code(spawn_worker(**settings, START_TIMEOUT="0.5")) == 1
 
-    with pytest.raises(StartupError, match=r"Redis \(REDIS_URL\) does not answer"):
-        await worker.main()
+    (line,) = log.text.splitlines()
+    assert line.startswith(f"deskhand cannot start: {name} does not answer")
 
 
-async def test_a_worker_that_waits_for_redis_still_hears_signals(
-    spawn_worker: SpawnWorker, log: Log
+@pytest.mark.parametrize("settings", [{"REDIS_URL": NO_REDIS}, {"DATABASE_URL": NO_POSTGRES}])
+async def test_a_worker_that_waits_for_a_server_still_hears_signals(
+    spawn_worker: SpawnWorker, log: Log, settings: dict[str, str]
 ) -> None:
-    worker = spawn_worker(REDIS_URL=NO_REDIS)
+    worker = spawn_worker(**settings)
     await until(lambda: catches(worker.pid, signal.SIGTERM))
 
     worker.terminate()
 
-    assert await asyncio.to_thread(worker.wait, 5) in (0, 1)
+    assert await asyncio.to_thread(worker.wait, 5) == 0
     assert "Traceback" not in log.text
-    assert "deskhand cannot start: Redis (REDIS_URL) does not answer" in log.text
+
+
+@pytest.mark.xfail(reason="D10: what is logged before the startup hook has structlog's format")
+async def test_the_first_lines_have_the_format_too(spawn_worker: SpawnWorker, log: Log) -> None:
+    worker = spawn_worker(REDIS_URL=NO_REDIS)
+    await until(lambda: catches(worker.pid, signal.SIGTERM))
+    worker.terminate()
+    await exit_code(worker)
+
+    assert [record["message"] for record in log.records] == ["Stopping"]
 
 
 async def catches(pid: int, signum: signal.Signals) -> bool:
@@ -363,8 +377,8 @@ async def test_no_value_of_a_payload_reaches_the_log(
     stock = arq.ArqRedis(connection_pool=pool.connection_pool, job_serializer=dumps)
     await pool.enqueue_job("testing.ship_order", {"order_id": 47110815, "note": CANARY})
     await pool.enqueue_job("testing.fail", {"diary": str(tmp_path / CANARY)})
-    queue = {"_queue_name": "arq:queue:email"}
-    await stock.enqueue_job("testing.ship_order", {"order_id": CANARY}, **queue)
+    email = "arq:queue:email"
+    await stock.enqueue_job("testing.ship_order", {"order_id": CANARY}, _queue_name=email)
     await stock.enqueue_job("testing.of_tomorrow", {"note": CANARY})
 
     settings = {"LOG_FORMAT": log_format, "LOG_LEVEL": log_level, "UNKNOWN_JOB_GRACE": "0"}

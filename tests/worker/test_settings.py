@@ -1,6 +1,8 @@
 """Acceptance rows V-01 to V-09: what is read, what it means, and what stops the start."""
 
 import re
+import subprocess
+import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol
@@ -50,7 +52,7 @@ def problems(read: ReadSettings) -> ReadProblems:
             read(**environment)
         lines = refused.value.problems
         assert str(refused.value).splitlines()[1:] == lines
-        assert all(re.match(r"[A-Z_]+(\.[A-Z-]+)?: \S", line) for line in lines)
+        assert all(re.match(r"(\.env|[A-Z_]+(\.[A-Z-]+)?): \S", line) for line in lines)
         return lines
 
     return problems
@@ -335,7 +337,7 @@ def test_a_refused_value_hides_from_tracebacks_too(read: ReadSettings) -> None:
     with pytest.raises(SettingsError) as refused:
         read(JWT_SECRET="canary", DATABASE_URL="mysql://canary")
 
-    assert refused.value.__suppress_context__
+    assert (refused.value.__cause__, refused.value.__suppress_context__) == (None, True)
     assert "canary" not in f"{refused.value!r} {refused.value}"
 
 
@@ -362,6 +364,22 @@ def test_a_dotenv_file_serves_for_what_the_environment_does_not_say(
 
     assert (settings.port, settings.service_name) == (9000, "from the environment")
     assert settings.host == "127.0.0.1"
+
+
+def test_a_command_reads_the_dotenv_file_of_its_working_directory(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("PORT=9000\nJWT_SECRET=canary\n")
+
+    command = [sys.executable, "-m", "worker", "config", "check"]
+    environment = {"PYTHONPATH": str(Path(__file__).parents[2]), "LOG_LEVEL": "loud"}
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, check=False, capture_output=True, text=True
+    )
+
+    assert done.returncode == 78
+    assert [line.partition(":")[0] for line in done.stderr.splitlines()[1:]] == [
+        "LOG_LEVEL",
+        "JWT_SECRET",
+    ]
 
 
 def test_a_dotenv_file_with_a_byte_that_is_not_utf8_stops_the_start_with_a_line(

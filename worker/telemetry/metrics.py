@@ -63,8 +63,8 @@ class Metrics(Meter):
     """
 
     def __init__(self, jobs: Iterable[tuple[str, str]], *, version: str = __version__) -> None:
-        # They double the series and nobody asks for them. (The library left out the types.)
-        disable_created_metrics()  # type: ignore[no-untyped-call]
+        # They double the series and nobody asks for them.
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # the library left them out
         self.registry = CollectorRegistry()
         known = sorted(set(jobs))
         self._queues = {*QUEUES, *(queue for queue, _ in known)}

@@ -70,7 +70,7 @@ async def claim_one(store: RunStore) -> Claim:
 
 
 async def claim_again(store: RunStore) -> Claim:
-    """Claim as soon as something is due."""
+    """Claim as soon as something is due: also by the clock, and rounding, of a stock pool."""
     (claim,) = await until(lambda: store.claim({DEFAULT: 1}))
     return claim
 
@@ -379,7 +379,7 @@ async def test_the_payload_of_a_run_that_started_in_time_outlives_the_attempt(
 ) -> None:
     await stock(pool).enqueue_job("testing.add_line", {}, _job_id="a", _expires=5)
 
-    await claim_one(store)
+    await claim_again(store)
 
     assert await pool.pttl("arq:job:a") > DAY_MS
 
@@ -387,7 +387,7 @@ async def test_the_payload_of_a_run_that_started_in_time_outlives_the_attempt(
 async def test_the_payload_of_a_retried_run_outlives_the_wait(pool: Pool, store: RunStore) -> None:
     await stock(pool).enqueue_job("testing.add_line", {}, _job_id="a")
 
-    await store.finish(await claim_one(store), again(wait=timedelta(days=10)))
+    await store.finish(await claim_again(store), again(wait=timedelta(days=10)))
 
     assert await pool.pttl("arq:job:a") == pytest.approx(11 * DAY_MS, abs=60_000)
 
@@ -395,7 +395,7 @@ async def test_the_payload_of_a_retried_run_outlives_the_wait(pool: Pool, store:
 async def test_a_payload_that_lives_long_is_not_shortened(pool: Pool, store: RunStore) -> None:
     await stock(pool).enqueue_job("testing.add_line", {}, _job_id="a", _expires=20 * 86_400)
 
-    await store.finish(await claim_one(store), again())
+    await store.finish(await claim_again(store), again())
 
     assert await pool.pttl("arq:job:a") == pytest.approx(20 * DAY_MS, abs=60_000)
 
@@ -432,6 +432,16 @@ async def test_renewing_moves_a_score_that_a_stock_abort_has_reset(
     assert await store.renew([claim]) == set()
 
     assert (await sizes(pool, [DEFAULT]))["default"].ready == 0
+
+
+async def test_renewing_brings_no_removed_run_back(pool: Pool, store: RunStore) -> None:
+    await put(pool, "a")
+    claim = await claim_one(store)
+    await pool.zrem(DEFAULT.key, "a")
+
+    assert await store.renew([claim]) == set()
+
+    assert await pool.zscore(DEFAULT.key, "a") is None
 
 
 async def test_renewing_brings_no_finished_run_back(pool: Pool, store: RunStore) -> None:
@@ -612,7 +622,7 @@ async def test_the_stock_enqueue_of_a_taken_id_is_refused_until_the_result_is_go
 
     assert await enqueue()
     assert not await enqueue()
-    claim = await claim_one(store)
+    claim = await claim_again(store)
     assert not await enqueue()
     await store.finish(claim, over())
     assert not await enqueue()

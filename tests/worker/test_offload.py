@@ -1,0 +1,245 @@
+"""Heavy work in processes: their answers, their errors, and their end."""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clients.errors import ServiceUnavailableError
+from tests.worker.conftest import until
+from worker.offload import Offloader, OffloadError, start_fork_server
+
+LARGE = 3_000_000  # bytes: many times what a pipe holds
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _fork_server() -> None:
+    """As a worker starts it: with what the processes need imported."""
+    start_fork_server([__name__])
+
+
+@pytest.fixture
+def offload() -> Offloader:
+    return Offloader(limit=4)
+
+
+# What runs in the process: module-level functions, as everywhere
+
+
+def add(a: int, *, b: int) -> int:
+    return a + b
+
+
+def pid_of_the_process() -> int:
+    return os.getpid()
+
+
+def make_bytes(size: int) -> bytes:
+    return b"x" * size
+
+
+def fail(message: str) -> None:
+    raise ServiceUnavailableError(message)
+
+
+def kill_itself() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def leave(code: int) -> None:
+    sys.exit(code)
+
+
+def give_a_lambda() -> Any:
+    return lambda: None
+
+
+def write_pid_and_hang(file: Path) -> None:
+    """Deaf to everything that can be ignored."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    file.write_text(str(os.getpid()))
+    time.sleep(30)  # not for ever: Python's exit waits for a process that nobody killed
+
+
+def note_begin_and_end(diary: Path, go: Path) -> None:
+    with diary.open("a", buffering=1) as file:
+        file.write("+")
+        file.flush()
+        while not go.exists():
+            time.sleep(0.005)
+        time.sleep(0.05)
+        file.write("-")
+
+
+async def started(file: Path) -> int:
+    """The pid that a process wrote."""
+
+    async def pid() -> str:
+        return file.read_text() if file.exists() else ""
+
+    return int(await until(pid))
+
+
+def gone(pid: int) -> Callable[[], Awaitable[bool]]:
+    async def check() -> bool:
+        return not Path("/proc", str(pid)).exists()
+
+    return check
+
+
+# Answers and errors
+
+
+async def test_the_answer_comes_from_another_process(offload: Offloader) -> None:
+    assert await offload(add, 1, b=2) == 3
+    assert await offload(pid_of_the_process) not in {os.getpid(), os.getppid()}
+
+
+async def test_no_two_calls_share_a_process(offload: Offloader) -> None:
+    pids = [await offload(pid_of_the_process) for _ in range(3)]
+
+    assert len(set(pids)) == 3
+    for pid in pids:
+        await until(gone(pid))
+
+
+async def test_a_large_answer_comes_whole(offload: Offloader) -> None:
+    assert await offload(make_bytes, LARGE) == b"x" * LARGE
+
+
+async def test_an_exception_comes_back_with_where_it_was_raised(offload: Offloader) -> None:
+    with pytest.raises(ServiceUnavailableError, match="not today") as raised:
+        await offload(fail, "not today")
+
+    (note,) = raised.value.__notes__
+    assert note.startswith("in the offloaded process:\n")
+    assert "test_offload.py" in note
+    assert "in fail\n" in note
+
+
+@pytest.mark.parametrize(("function", "args"), [(kill_itself, ()), (leave, (3,))])
+async def test_a_process_that_ends_without_an_answer_is_an_error(
+    offload: Offloader, function: Callable[..., None], args: tuple[Any, ...]
+) -> None:
+    with pytest.raises(OffloadError, match="ended without an answer"):
+        await offload(function, *args)
+
+    assert await offload(add, 1, b=2) == 3
+
+
+async def test_a_process_that_somebody_kills_is_an_error(
+    offload: Offloader, tmp_path: Path
+) -> None:
+    call = asyncio.create_task(offload(write_pid_and_hang, tmp_path / "pid"))
+    os.kill(await started(tmp_path / "pid"), signal.SIGKILL)
+
+    with pytest.raises(OffloadError, match="ended without an answer"):
+        await call
+
+
+async def test_an_answer_that_cannot_be_carried_over_is_an_error(offload: Offloader) -> None:
+    with pytest.raises(OffloadError, match="the answer cannot be carried over"):
+        await offload(give_a_lambda)
+
+
+async def test_work_that_cannot_be_carried_over_is_an_error_and_takes_no_slot() -> None:
+    offload = Offloader(limit=1)
+    for _ in range(2):
+        with pytest.raises(Exception, match=r"[Cc]an't (pickle|get)"):
+            await offload(lambda: None)
+
+    assert await offload(add, 1, b=2) == 3
+
+
+# The end of the process
+
+
+async def test_a_cancelled_call_kills_its_process(offload: Offloader, tmp_path: Path) -> None:
+    call = asyncio.create_task(offload(write_pid_and_hang, tmp_path / "pid"))
+    pid = await started(tmp_path / "pid")
+
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+
+    assert await gone(pid)()
+
+
+async def test_a_call_that_runs_out_of_time_kills_its_process(
+    offload: Offloader, tmp_path: Path
+) -> None:
+    call = asyncio.create_task(offload(write_pid_and_hang, tmp_path / "pid"))
+    pid = await started(tmp_path / "pid")
+
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(call, 0.01)
+
+    assert await gone(pid)()
+
+
+async def test_the_loop_turns_while_work_is_done_elsewhere(
+    offload: Offloader, tmp_path: Path
+) -> None:
+    diary, go = tmp_path / "diary", tmp_path / "go"
+    call = asyncio.create_task(offload(note_begin_and_end, diary, go))
+    await until(lambda: reads(diary, "+"))
+
+    go.touch()  # nobody could, were the loop blocked
+    await call
+
+    assert diary.read_text() == "+-"
+
+
+async def reads(file: Path, text: str) -> bool:
+    return file.exists() and file.read_text() == text
+
+
+# How many at once
+
+
+async def test_no_more_run_at_once_than_the_limit(tmp_path: Path) -> None:
+    offload, diary, go = Offloader(limit=2), tmp_path / "diary", tmp_path / "go"
+    calls = asyncio.gather(*(offload(note_begin_and_end, diary, go) for _ in range(5)))
+    try:
+        await until(lambda: reads(diary, "++"))
+    finally:
+        go.touch()
+
+    await calls
+
+    noted = diary.read_text()
+    running = [noted[:end].count("+") - noted[:end].count("-") for end in range(len(noted) + 1)]
+    assert (noted.count("+"), noted.count("-"), max(running)) == (5, 5, 2)
+
+
+async def test_a_cancelled_call_gives_its_slot_back(tmp_path: Path) -> None:
+    offload = Offloader(limit=1)
+    call = asyncio.create_task(offload(write_pid_and_hang, tmp_path / "pid"))
+    waiting = asyncio.create_task(offload(add, 1, b=2))
+    await started(tmp_path / "pid")
+    assert not waiting.done()
+
+    call.cancel()
+
+    assert await asyncio.wait_for(waiting, 10) == 3
+
+
+async def test_a_call_that_is_cancelled_while_it_waits_starts_nothing(tmp_path: Path) -> None:
+    offload = Offloader(limit=1)
+    first = asyncio.create_task(offload(write_pid_and_hang, tmp_path / "first"))
+    await started(tmp_path / "first")
+    second = asyncio.create_task(offload(write_pid_and_hang, tmp_path / "second"))
+    await asyncio.sleep(0)
+
+    second.cancel()
+    first.cancel()
+    await asyncio.wait({first, second})
+
+    assert await offload(add, 1, b=2) == 3
+    assert not (tmp_path / "second").exists()
