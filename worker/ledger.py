@@ -56,14 +56,21 @@ class Ledger:
                 wait = min(wait * 2, 5)
 
     async def drain(self) -> None:
-        """Write what is there now. Raises what Redis and PostgreSQL raise."""
+        """Write what is there now, and leave the group. Raises what Redis and PostgreSQL raise."""
         await self._create_groups()
-        while await self.step(None):
+        while await self._read("0"):  # what was delivered to us when `run` was cancelled
             pass
+        while await self._read(">"):
+            pass
+        for stream in (EVENTS, DEAD):
+            await self._redis.xgroup_delconsumer(stream, _GROUP, self._consumer)
 
-    async def step(self, block_ms: int | None) -> int:
-        """Write one batch of new records; returns how many there were."""
-        streams: dict[Any, Any] = {EVENTS: ">", DEAD: ">"}
+    async def step(self, block_ms: int) -> int:
+        """Wait for new records and write one batch; returns how many there were."""
+        return await self._read(">", block_ms)
+
+    async def _read(self, after: str, block_ms: int | None = None) -> int:
+        streams: dict[Any, Any] = {EVENTS: after, DEAD: after}
         reply = await self._redis.xreadgroup(
             _GROUP, self._consumer, streams, count=_BATCH, block=block_ms
         )

@@ -156,7 +156,13 @@ async def _enqueue(
 async def _database(settings: Settings) -> AsyncIterator["asyncpg.Pool[asyncpg.Record]"]:
     if settings.database_dsn is None:
         raise StartupError("DATABASE_URL is not set; `deskhand run` can start a private PostgreSQL")
-    pool = asyncpg.create_pool(
+    await until_it_answers(
+        partial(_try_database, settings.database_dsn),
+        name="PostgreSQL (DATABASE_URL)",
+        within=settings.start_timeout,
+        away=(OSError, TimeoutError, asyncpg.CannotConnectNowError),
+    )
+    pool = await asyncpg.create_pool(
         settings.database_dsn,
         min_size=1,
         max_size=settings.database_pool_size,
@@ -165,12 +171,6 @@ async def _database(settings: Settings) -> AsyncIterator["asyncpg.Pool[asyncpg.R
         server_settings={"application_name": settings.service_name, "timezone": "UTC"},
     )
     try:
-        await until_it_answers(
-            lambda: _connect(pool),
-            name="PostgreSQL (DATABASE_URL)",
-            within=settings.start_timeout,
-            away=(OSError, TimeoutError, asyncpg.CannotConnectNowError),
-        )
         yield pool
     finally:
         try:
@@ -179,14 +179,16 @@ async def _database(settings: Settings) -> AsyncIterator["asyncpg.Pool[asyncpg.R
             pool.terminate()
 
 
-async def _connect(pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+async def _try_database(dsn: str) -> None:
+    """A connection of its own: a pool that could not connect once says nothing the next time."""
     try:
-        await pool
+        connection = await asyncpg.connect(dsn, timeout=10)
     except asyncpg.CannotConnectNowError:
         raise
-    except (asyncpg.PostgresError, ValueError) as error:
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
         sentence = f"PostgreSQL (DATABASE_URL) refuses us: {type(error).__name__}"
         raise StartupError(sentence) from None
+    await connection.close(timeout=5)
 
 
 def _mail_provider(

@@ -24,7 +24,8 @@ def _settings() -> Settings:
     try:
         return load_settings()
     except SettingsError as error:
-        sys.exit(str(error))
+        sys.stderr.write(f"{error}\n")
+        sys.exit(78)  # EX_CONFIG of sysexits.h, as `deskhand` exits
 
 
 if not arq.VERSION.startswith("0.28."):
@@ -41,6 +42,7 @@ class WorkerSettings:
     cron_jobs: list[CronJob] = []  # noqa: RUF012 - schedules are the runtime's own, not ARQ's (D37 to D42)
     on_startup = startup
     on_shutdown = shutdown
+    queue_name = settings.queues()[settings.worker_queues[0]].key  # for `arq --check`
     redis_settings = arq_settings(settings.redis_dsn)
     job_serializer = dumps
     job_deserializer = loads

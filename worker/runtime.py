@@ -23,7 +23,7 @@ from worker.sidecar.app import Sidecar
 from worker.sidecar.health import Health
 from worker.sidecar.unsubscribe import Unsubscribing
 from worker.startup import StartupError
-from worker.telemetry.logs import configure, get_logger
+from worker.telemetry.logs import get_logger
 from worker.telemetry.metrics import Metrics
 
 _CLOCK_SKEW = 5.0  # seconds
@@ -57,7 +57,6 @@ async def shutdown(ctx: dict[str, Any]) -> None:
 @asynccontextmanager
 async def open_runtime(settings: Settings, pool: Pool) -> AsyncIterator[Runtime]:
     """Health first, so that probes see the start; the ledger last, so that it ends first."""
-    configure(level=settings.log_level, fmt=settings.log_format)
     queues = list(settings.queues().values())
     metrics = Metrics(((job.queue, job.name) for job in all_jobs()), version=__version__)
     health = Health(service=settings.service_name, version=__version__)
@@ -95,6 +94,9 @@ async def _require_schema(settings: Settings) -> None:
         missing = await pending(settings.database_dsn or "")
     except MigrationError as error:
         raise StartupError(str(error)) from None
+    except (OSError, asyncpg.PostgresError) as error:
+        sentence = f"PostgreSQL (DATABASE_URL) does not answer: {type(error).__name__}"
+        raise StartupError(sentence) from None
     if missing:
         raise StartupError(
             f"the database lacks {len(missing)} migrations ({missing[0]} …): run `deskhand migrate`"

@@ -6,7 +6,6 @@ one line per setting; values never appear in those lines, because they may be se
 """
 
 import os
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import quote, urlsplit
@@ -247,8 +246,10 @@ class Settings(BaseSettings):
         )
 
     @property
-    def grace(self) -> timedelta:
-        return timedelta(seconds=self.shutdown_grace)
+    def sidecar_url(self) -> str:
+        """Where this machine reaches health and metrics."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104 - compared
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
 
     @property
     def storage_path(self) -> Path:

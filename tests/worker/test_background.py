@@ -60,7 +60,7 @@ async def test_a_task_that_never_began_is_cancelled_too() -> None:
 
 
 async def test_a_task_that_swallows_its_cancellation_is_told_again() -> None:
-    tasks = await begun(asyncio.create_task(swallow(3)), asyncio.create_task(sleep_for_ever()))
+    tasks = await begun(asyncio.create_task(swallow(1)), asyncio.create_task(sleep_for_ever()))
 
     await asyncio.wait_for(cancel(tasks), 10)
 

@@ -12,7 +12,7 @@ from uuid import UUID
 import orjson
 import pytest
 from arq.jobs import deserialize_job, deserialize_result, serialize_job, serialize_result
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 from typing_extensions import override
@@ -44,6 +44,10 @@ ET = 1_772_368_200_000
 UNIT = UUID("6ba7b810-9dad-11d1-80b4-00c04fd430c8")
 
 
+# A busy machine is no failure.
+patiently = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
 class Invoice(Payload):
     invoice_id: UUID
     total: Decimal
@@ -66,6 +70,7 @@ def encoded(**changes: Any) -> bytes:
 # Round trips
 
 
+@patiently
 @given(st.dictionaries(TEXT, PLAIN, max_size=5))
 def test_what_json_can_carry_comes_back_as_it_was(arguments: dict[str, Any]) -> None:
     raw = dumps(message(a=[arguments]))
@@ -74,6 +79,7 @@ def test_what_json_can_carry_comes_back_as_it_was(arguments: dict[str, Any]) -> 
     assert loads(raw)["a"] == [arguments]
 
 
+@patiently
 @given(st.dictionaries(st.sampled_from("abc"), PLAIN), st.integers(0, 253_402_300_799_000))
 def test_a_job_is_read_however_the_stock_pool_wrote_it(
     arguments: dict[str, Any], enqueued_ms: int
@@ -86,6 +92,7 @@ def test_a_job_is_read_however_the_stock_pool_wrote_it(
     assert decode_job(positional) == decode_job(keywords) == expected
 
 
+@patiently
 @given(st.uuids(), st.decimals(allow_nan=False, allow_infinity=False), INSTANTS)
 def test_ids_money_and_instants_come_back_through_the_model(
     invoice_id: UUID, total: Decimal, due_at: datetime
@@ -128,6 +135,7 @@ def test_what_is_not_json_is_a_type_error(value: Any) -> None:
         dumps({"r": value})
 
 
+@patiently
 @given(st.dictionaries(TEXT, TEXT.map(lambda text: text[:200]), max_size=4))
 def test_headers_come_back(headers: dict[str, str]) -> None:
     raw = dumps(message(h=headers))
@@ -154,6 +162,7 @@ def stored(result: Any, *, success: bool) -> bytes:
     return raw
 
 
+@patiently
 @given(TEXT)
 def test_an_exception_comes_back_as_one_that_names_it(text: str) -> None:
     found = deserialize_result(stored(ValueError(text), success=False), deserializer=loads)
@@ -188,6 +197,7 @@ def test_an_exception_that_pickle_could_not_load_comes_back() -> None:
 # Hostile bytes
 
 
+@patiently
 @given(st.binary(max_size=200), st.booleans())
 def test_any_bytes_are_a_job_or_undecodable(raw: bytes, accept: bool) -> None:  # noqa: FBT001 - drawn
     assert is_job_or_refused(raw, accept_pickle=accept)
@@ -200,11 +210,13 @@ JSON = st.recursive(
 )
 
 
+@patiently
 @given(JSON)
 def test_any_json_is_a_job_or_undecodable(value: Any) -> None:
     assert is_job_or_refused(orjson.dumps(value))
 
 
+@patiently
 @given(st.fixed_dictionaries({}, optional=dict.fromkeys(["f", "a", "k", "et", "h"], JSON)))
 def test_any_json_in_the_fields_of_a_job_is_one_or_undecodable(fields: dict[str, Any]) -> None:
     assert is_job_or_refused(orjson.dumps(message(**fields)))
@@ -221,11 +233,13 @@ PICKLABLE = st.recursive(
 )
 
 
+@patiently
 @given(st.fixed_dictionaries({}, optional=dict.fromkeys(["f", "a", "k", "h"], PICKLABLE)))
 def test_any_builtins_in_a_pickle_are_a_job_or_undecodable(fields: dict[str, Any]) -> None:
     assert is_job_or_refused(pickle.dumps(message(**fields)), accept_pickle=True)
 
 
+@patiently
 @given(st.binary(max_size=6), st.integers(0, 120), st.integers(0, 6))
 def test_a_damaged_pickle_is_a_job_or_undecodable(junk: bytes, at: int, cut: int) -> None:
     raw = pickle.dumps(message(a=[{"x": UNIT, "y": MOMENT, "z": {1, 2}}]))

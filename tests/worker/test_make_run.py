@@ -334,7 +334,6 @@ async def counted(house: House) -> dict[str, int]:
     return counts
 
 
-@pytest.mark.xfail(reason="D1: the kept result of the first report refuses the second within 1 h")
 def test_the_tour_can_be_taken_again(directory: Path) -> None:
     with running(directory, "--demo") as first:
         first.wait_for(DONE)

@@ -61,10 +61,9 @@ async def _print_result(job: Any, wait: float) -> None:
 def health(*, probe: str) -> None:
     """Ask the worker on this machine; exit code 0 when it is well. For container probes."""
     settings = settings_or_exit()
-    host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104 - compared
     try:
-        reply = httpx.get(f"http://{host}:{settings.port}/health/{probe}", timeout=5)
-    except httpx.HTTPError as error:
+        reply = httpx.get(f"{settings.sidecar_url}/health/{probe}", timeout=5)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         fail(f"no answer on port {settings.port}: {type(error).__name__}", AWAY)
     click.echo(reply.text)
     if reply.is_error:

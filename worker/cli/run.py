@@ -53,8 +53,11 @@ def _start_missing_services(settings: Settings, stack: ExitStack) -> None:
         export(redis_url=private.redis_url)
     if settings.database_dsn is None:
         export(database_url=private.database_url)
-        for name in asyncio.run(apply_migrations(private.database_url)):
+        migrated = asyncio.run(apply_migrations(private.database_url))
+        for name in migrated:
             click.echo(f"migrated: {name}")
+        if not migrated:
+            click.echo(f"going on with the data in {settings.var_dir}")
 
 
 @contextmanager
@@ -85,7 +88,9 @@ def tour() -> None:
 @click.option("--status", is_flag=True, help="Only say what is pending.")
 def migrate(*, status: bool) -> None:
     """Apply pending migrations to DATABASE_URL; any number may run at once."""
-    settings = settings_of_running_worker()
+    settings = settings_or_exit()
+    if settings.database_dsn is None:
+        settings = settings_of_running_worker()
 
     async def command() -> None:
         url = str(settings.database_dsn)

@@ -14,7 +14,6 @@ from redis.exceptions import RedisError
 from jobs.kit import PayloadError
 from worker.codec import JobFailedError
 from worker.dead_letters import DeadLetterError
-from worker.demo.tour import TourError
 from worker.embedded import running_services
 from worker.enqueuer import Pool, UnknownJobError
 from worker.migrate import MigrationError
@@ -60,7 +59,7 @@ def run_async(coroutine: Coroutine[Any, Any, None]) -> None:
         asyncio.run(coroutine)
     except (DeadLetterError, UnknownJobError) as error:
         fail(str(error), NOT_FOUND)
-    except (PayloadError, MigrationError, StartupError, TourError, JobFailedError) as error:
+    except (PayloadError, MigrationError, StartupError, JobFailedError) as error:
         fail(str(error))
     except (RedisError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         fail(f"a service is away: {type(error).__name__}: {error}", AWAY)

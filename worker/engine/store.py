@@ -2,7 +2,7 @@
 
 import itertools
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib import resources
@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 from arq.constants import (
     abort_jobs_ss,
+    health_check_key_suffix,
     in_progress_key_prefix,
     job_key_prefix,
     result_key_prefix,
@@ -157,12 +158,14 @@ class RunStore:
             pipe.expire(_WORKERS, life)
             await pipe.execute()
 
-    async def farewell(self) -> None:
-        """This worker is gone, and said so."""
+    async def farewell(self, queues: Iterable[Queue]) -> None:
+        """This worker is gone, and said so; ARQ's health keys are the last one's to remove."""
         async with self._redis.pipeline(transaction=False) as pipe:
             pipe.delete(_WORKER_PREFIX + self._worker_id)
             pipe.srem(_WORKERS, self._worker_id)
             await pipe.execute()
+        if not await workers(self._redis):
+            await self._redis.delete(*(queue.key + health_check_key_suffix for queue in queues))
 
 
 async def workers(redis: Redis) -> list[dict[str, Any]]:

@@ -36,7 +36,7 @@ from worker.runner import Policy, Runner
 from worker.runtime import Runtime
 from worker.settings import Settings
 from worker.startup import StartupError, until_it_answers
-from worker.telemetry.logs import get_logger
+from worker.telemetry.logs import configure, get_logger
 
 _LONGEST_BACKOFF = 5.0  # seconds between claims while Redis is away
 _CLAIM_WITHIN = 15.0  # seconds until a Redis that does not answer counts as away
@@ -64,6 +64,7 @@ class Worker(ArqWorker):
         self._hurry = asyncio.Event()
         self.hands: Hands | None = None
         self._claimed = 0
+        self._ending: asyncio.Task[None] | None = None
 
     @override
     def run(self) -> None:
@@ -84,6 +85,7 @@ class Worker(ArqWorker):
         """Open everything, serve, and give back what cannot be finished."""
         self._stopping.clear()  # `--watch` runs the same worker again
         self._hurry.clear()
+        configure(level=self.settings.log_level, fmt=self.settings.log_format)
         if self._pool is None:
             self._pool = await self._connect()
         self.ctx.update(redis=self._pool, settings=self.settings)
@@ -107,7 +109,7 @@ class Worker(ArqWorker):
             runtime.health.stopped()
             await cancel(chores)
             with suppress(RedisError, OSError):
-                await store.farewell()
+                await store.farewell(self.queues)
         _log.info("Worker stopped", **{state.value: n for state, n in hands.ended.items()})
 
     def _facts(self, hands: Hands) -> dict[str, object]:
@@ -257,7 +259,8 @@ class Worker(ArqWorker):
     def handle_sig(self, signum: Signals) -> None:
         """The first signal drains, the second gives everything back at once."""
         if self.hands is None and self.main_task is not None:
-            self.main_task.cancel()  # still starting: nothing is in hand
+            # Still starting: nothing is in hand.
+            self._ending = asyncio.get_running_loop().create_task(cancel([self.main_task]))
         if self._stopping.is_set():
             self._hurry.set()
             return
