@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import orjson
-from pydantic_core import PydanticSerializationError, to_jsonable_python
+from pydantic_core import to_jsonable_python
 from typing_extensions import override
 
 _PICKLE = b"\x80"
@@ -61,19 +61,20 @@ def dumps(data: dict[str, Any]) -> bytes:
         data = {**data, "r": error_result(result)}
     try:
         return orjson.dumps(to_jsonable_python(data))
-    except (PydanticSerializationError, orjson.JSONEncodeError) as error:
-        raise TypeError(f"not JSON: {error}") from error
+    except Exception as error:
+        raise TypeError(f"not JSON: {type(error).__name__}") from error
 
 
 def loads(raw: bytes) -> dict[str, Any]:
     """The inverse of `dumps`; a failure becomes JobFailedError or asyncio.CancelledError again."""
     data: dict[str, Any] = orjson.loads(raw)
     result = data.get("r")
-    if isinstance(result, dict) and _ERROR in result:
-        if result[_ERROR] == _CANCELLED:
-            data["r"] = asyncio.CancelledError(result["message"])
-        else:
-            data["r"] = JobFailedError(result[_ERROR], result["message"])
+    if isinstance(result, dict) and data.get("s") is False:
+        error_type, message = str(result.get(_ERROR)), str(result.get("message"))
+        is_cancelled = error_type == _CANCELLED
+        data["r"] = (
+            asyncio.CancelledError(message) if is_cancelled else JobFailedError(error_type, message)
+        )
     return data
 
 
@@ -99,11 +100,11 @@ def decode_job(raw: bytes, *, accept_pickle: bool = False) -> JobMessage:
     try:
         return JobMessage(
             function=str(data["f"]),
-            arguments=_arguments(data["a"], data["k"]),
+            arguments=orjson.loads(dumps(_arguments(data["a"], data["k"]))),
             enqueued_at=datetime.fromtimestamp(int(data["et"]) / 1000, UTC),
             headers=_headers(data.get("h")),
         )
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, OSError) as error:
         raise UndecodableError(f"this is no ARQ job: {type(error).__name__} {error}") from None
 
 

@@ -51,7 +51,7 @@ class Attempt:
     traceback: str | None
 
 
-_COLUMNS = ", ".join(DeadLetter.__slots__)
+_COLUMNS = ", ".join([*DeadLetter.__slots__, "raw"])
 
 
 async def list_dead_letters(
@@ -166,5 +166,15 @@ async def _handle(
 
 def _dead_letter(row: asyncpg.Record) -> DeadLetter:
     fields = dict(row)
-    payload = fields["payload"]
-    return DeadLetter(**{**fields, "payload": None if payload is None else orjson.loads(payload)})
+    raw = fields.pop("raw")
+    payload = _object(fields["payload"] if fields["payload"] is not None else raw)
+    return DeadLetter(**{**fields, "payload": payload})
+
+
+def _object(text: str | bytes | None) -> dict[str, Any] | None:
+    """The payload; in `raw` lies also what PostgreSQL's jsonb cannot hold, and what is none."""
+    try:
+        value = None if text is None else orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
+    return value if isinstance(value, dict) else None

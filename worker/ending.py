@@ -31,6 +31,7 @@ class Reason(StrEnum):
     UNKNOWN_JOB = "unknown_job"
     POISON = "poison"
     EXPIRED = "expired"
+    UNRECORDABLE = "unrecordable"
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,8 @@ from arq.connections import ArqRedis
 from arq.constants import abort_jobs_ss, job_key_prefix, result_key_prefix
 from arq.jobs import Job as ArqJob
 from arq.utils import timestamp_ms, to_ms, to_unix_ms
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 from typing_extensions import override
 
 from jobs.kit import Enqueued, Job, Payload, PayloadError, discover, queue_key
@@ -74,6 +76,8 @@ class Pool(ArqRedis):
             raise WrongQueueError(
                 f"{job.name} runs on the queue {job.queue!r}, not {_queue_name!r}"
             )
+        if _expires is not None and (to_ms(_expires) or 0) <= 0:
+            raise ValueError("_expires is more than nothing, or None")
         if _defer_until is not None and _defer_by is not None:
             raise ValueError("give either _defer_until or _defer_by, not both")
         enqueued = await self.enqueue(
@@ -153,22 +157,24 @@ class Pool(ArqRedis):
             "et": timestamp_ms(),
             "h": dict(headers),
         }
-        written = await self._enqueue(
-            keys=[
-                job_key_prefix + run_id,
-                result_key_prefix + run_id,
-                queue_key(queue),
-                abort_jobs_ss,
-            ],
-            args=[
-                run_id,
-                dumps(message),
-                "" if due_ms is None else due_ms,
-                wait_ms,
-                "" if expires_ms is None else expires_ms,
-            ],
-        )
-        return bool(written)
+        keys = [
+            job_key_prefix + run_id,
+            result_key_prefix + run_id,
+            queue_key(queue),
+            abort_jobs_ss,
+        ]
+        args = [
+            run_id,
+            dumps(message),
+            "" if due_ms is None else due_ms,
+            wait_ms,
+            "" if expires_ms is None else expires_ms,
+        ]
+        try:
+            return bool(await self._enqueue(keys=keys, args=args))
+        except (RedisConnectionError, RedisTimeoutError):
+            # A kept connection may have died unnoticed; the same id makes a second call harmless.
+            return bool(await self._enqueue(keys=keys, args=args))
 
     def handle(self, run_id: str, job: Job[Any, Any]) -> ArqJob:
         """ARQ's `Job` for a run: `result()`, `status()`, `info()`, `abort()`."""
@@ -178,14 +184,18 @@ class Pool(ArqRedis):
 async def create_pool(redis_url: str | None = None) -> Pool:
     """A pool for an async API, connected; the default is what the settings say.
 
-    Raises ConnectionError when Redis does not answer, ValueError when no Redis is configured.
+    Raises redis.exceptions.ConnectionError when Redis does not answer, ValueError when none is set.
     """
     url = redis_url or load_settings().redis_dsn
     if url is None:
         raise ValueError("set REDIS_URL (or REDIS_HOST), or give create_pool() the URL")
     discover()
     pool = open_redis(url, Pool)
-    await pool.ping()
+    try:
+        await pool.ping()
+    except BaseException:
+        await pool.aclose()
+        raise
     return pool
 
 

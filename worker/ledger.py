@@ -7,8 +7,9 @@ wait, and jobs that need no SQL go on.
 
 import asyncio
 import os
+import re
 import socket
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import asyncpg
@@ -28,8 +29,16 @@ _BLOCK_MS = 1000
 _STALE_MS = 60_000
 _log = get_logger(__name__)
 
+# The newest records that PostgreSQL would not take, for whoever looks into it.
+REJECTED = "deskhand:rejected"
+_AWAY = (RedisError, OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError)
+_UNFIT = (asyncpg.DataError, asyncpg.ProgramLimitExceededError, ValueError, KeyError, TypeError)
+_ID_LIMIT = 500  # characters of a foreign run id that are kept: an index has its limits
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+
 # Stream entry id and its bytes.
 Entry = tuple[str, bytes]
+Write = Callable[["asyncpg.Pool[asyncpg.Record]", Sequence[Entry]], Awaitable[None]]
 
 
 class Ledger:
@@ -46,14 +55,18 @@ class Ledger:
         while True:
             try:
                 await self._create_groups()
+                while await self._read("0"):  # delivered to us before something went wrong
+                    pass
                 while True:
                     await self._take_over()
                     await self.step(_BLOCK_MS)
                     wait = 0.1
-            except (RedisError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except _AWAY as error:
                 _log.warning("Run history waits", error_type=type(error).__name__)
-                await asyncio.sleep(wait)
-                wait = min(wait * 2, 5)
+            except Exception:  # noqa: BLE001 - without the ledger nobody would remember anything
+                _log.exception("Run history failed, and goes on")
+            await asyncio.sleep(wait)
+            wait = min(wait * 2, 5)
 
     async def drain(self) -> None:
         """Write what is there now, and leave the group. Raises what Redis and PostgreSQL raise."""
@@ -87,7 +100,10 @@ class Ledger:
         entries = [(entry_id.decode(), fields[b"d"]) for entry_id, fields in raw if fields]
         if entries:
             write = write_attempts if stream == EVENTS else write_dead_letters
-            await write(self._db, entries)
+            try:
+                await write(self._db, entries)
+            except _UNFIT:
+                await self._write_one_by_one(write, entries)
         if raw:
             ids = [entry_id for entry_id, _ in raw]
             async with self._redis.pipeline(transaction=True) as pipe:
@@ -95,6 +111,16 @@ class Ledger:
                 pipe.xdel(stream, *ids)
                 await pipe.execute()
         return len(raw)
+
+    async def _write_one_by_one(self, write: Write, entries: Sequence[Entry]) -> None:
+        """So that a record which cannot be stored holds up none beside it; it is set aside."""
+        for entry in entries:
+            try:
+                await write(self._db, [entry])
+            except _UNFIT as error:
+                kind = type(error).__name__
+                _log.error("A record cannot be stored and is set aside", error_type=kind)
+                await self._redis.xadd(REJECTED, {"d": entry[1], "why": kind}, maxlen=1000)
 
     async def _create_groups(self) -> None:
         for stream in (EVENTS, DEAD):
@@ -155,7 +181,7 @@ async def write_dead_letters(db: "asyncpg.Pool[asyncpg.Record]", entries: Sequen
 def _attempt_row(entry_id: str, record: AttemptRecord) -> tuple[Any, ...]:
     return (
         entry_id,
-        record.run_id,
+        _text(record.run_id[:_ID_LIMIT]),
         record.attempt,
         record.state.value,
         record.started_at,
@@ -169,7 +195,7 @@ def _attempt_row(entry_id: str, record: AttemptRecord) -> tuple[Any, ...]:
 
 def _run_row(entry_id: str, record: AttemptRecord) -> tuple[Any, ...]:
     return (
-        record.run_id,
+        _text(record.run_id[:_ID_LIMIT]),
         _text(record.job),
         record.queue,
         record.tenant_id,
@@ -190,10 +216,10 @@ def _dead_row(entry_id: str, record: DeadRecord) -> tuple[Any, ...]:
     last = record.last
     payload = None if record.payload is None else orjson.dumps(record.payload)
     # PostgreSQL's text and jsonb know no NUL: such a payload is kept as the bytes it is.
-    is_storable = payload is not None and b"\\u0000" not in payload
+    is_storable = payload is not None and not _NUL.search(payload)
     return (
         entry_id,
-        last.run_id,
+        _text(last.run_id[:_ID_LIMIT]),
         _text(last.job),
         last.queue,
         last.tenant_id,

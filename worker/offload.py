@@ -8,6 +8,7 @@ jobs already, so a call costs some ten milliseconds.
 import asyncio
 import ctypes
 import os
+import pickle
 import signal
 import sys
 import traceback
@@ -44,21 +45,28 @@ class Offloader:
             process = _CONTEXT.Process(
                 target=_child, args=(theirs, function, args, kwargs), daemon=True
             )
+            # Starting talks to the fork server over a socket: short, but not for the loop.
+            starting = asyncio.create_task(asyncio.to_thread(process.start))
             try:
-                # Starting talks to the fork server over a socket: short, but not for the loop.
-                await asyncio.to_thread(process.start)
+                await asyncio.shield(starting)
                 theirs.close()
                 succeeded, value = await _receive(ours)
             finally:
-                theirs.close()
-                ours.close()
-                if process.pid is not None:
-                    process.kill()
-                    await asyncio.shield(asyncio.to_thread(process.join, 10))
-                    process.close()
+                # Shielded: a process that is just being started must be killed too.
+                await asyncio.shield(asyncio.create_task(_end(process, starting, ours, theirs)))
         if succeeded:
             return cast("R", value)
         raise value
+
+
+async def _end(process: Any, starting: "asyncio.Task[None]", *pipes: Connection) -> None:
+    await asyncio.wait({starting})
+    for pipe in pipes:
+        pipe.close()
+    if starting.exception() is None:
+        process.kill()
+        await asyncio.to_thread(process.join, 10)
+        process.close()
 
 
 async def _receive(pipe: Connection) -> tuple[bool, Any]:
@@ -72,7 +80,7 @@ async def _receive(pipe: Connection) -> tuple[bool, Any]:
     os.set_blocking(pipe.fileno(), True)
     try:
         answer: tuple[bool, Any] = await asyncio.to_thread(pipe.recv)
-    except EOFError:
+    except (EOFError, OSError):
         raise OffloadError(
             "the process ended without an answer (killed, or out of memory)"
         ) from None
@@ -92,11 +100,20 @@ def _child(
         answer = (True, function(*args, **kwargs))
     except Exception as error:  # noqa: BLE001 - carried over and raised there
         error.add_note("in the offloaded process:\n" + "".join(traceback.format_exception(error)))
-        answer = (False, error)
+        answer = (False, _portable(error))
     try:
         pipe.send(answer)
     except Exception as error:  # noqa: BLE001 - the answer cannot be pickled: say so instead
         pipe.send((False, OffloadError(f"the answer cannot be carried over: {error}")))
+
+
+def _portable(error: Exception) -> Exception:
+    """The error, or what it says: some exceptions can be sent, and not be made again there."""
+    try:
+        pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes, a moment old
+    except Exception:  # noqa: BLE001 - whatever its class does
+        return OffloadError(f"{type(error).__name__}: {error}")
+    return error
 
 
 def start_fork_server(modules: list[str]) -> None:

@@ -3,7 +3,7 @@
 from base64 import b64decode, b64encode
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Any, Self
+from typing import Any, Self, overload
 from uuid import UUID
 
 import orjson
@@ -79,22 +79,22 @@ def attempt_record(
     failure = ending.failure
     return AttemptRecord(
         run_id=claim.run_id,
-        job=message.function if message else UNKNOWN,
+        job=_plain(message.function) if message else UNKNOWN,
         queue=claim.queue.name,
         tenant_id=tenant_of(message),
-        label=headers.get("label"),
-        correlation_id=headers.get("cid", claim.run_id),
-        replay_of=headers.get("replay"),
+        label=_plain(headers.get("label")),
+        correlation_id=_plain(headers.get("cid", claim.run_id)),
+        replay_of=_plain(headers.get("replay")),
         attempt=claim.attempt,
         state=ending.state,
-        reason=ending.reason,
+        reason=_plain(ending.reason),
         enqueued_at=message.enqueued_at if message else claim.due_at,
         started_at=started_at,
         ended_at=ended_at,
         worker=worker,
         error_type=failure.error_type if failure else None,
-        error_message=failure.message if failure else None,
-        traceback=failure.traceback if failure else None,
+        error_message=_plain(failure.message) if failure else None,
+        traceback=_plain(failure.traceback) if failure else None,
     )
 
 
@@ -104,6 +104,15 @@ def tenant_of(message: JobMessage | None) -> UUID | None:
         return UUID(str(message.arguments["tenant_id"])) if message else None
     except (KeyError, ValueError):
         return None
+
+
+@overload
+def _plain(text: str) -> str: ...
+@overload
+def _plain(text: None) -> None: ...
+def _plain(text: str | None) -> str | None:
+    """Text that JSON can carry: file names and foreign bytes bring lone surrogates."""
+    return None if text is None else text.encode("utf-8", "replace").decode()
 
 
 def _parsed(data: dict[str, Any]) -> dict[str, Any]:

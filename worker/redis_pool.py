@@ -1,7 +1,8 @@
 """Connections to Redis: plain, TLS, unix socket or Sentinel, from one URL.
 
 ARQ's own pool raises when it is exhausted (D5) and drops most settings with Sentinel (D6); this one
-waits, retries what may be retried, and has a timeout on everything.
+waits, and has a timeout on everything. It never sends a command twice by itself: a lost answer does
+not say whether the script ran, and only the caller knows what that means.
 """
 
 from typing import Any, TypeVar
@@ -11,9 +12,10 @@ from arq.connections import RedisSettings
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
-from redis.backoff import ExponentialBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.backoff import NoBackoff
+from redis.exceptions import AuthenticationError
+
+from worker.startup import StartupError
 
 _SENTINEL = "redis+sentinel"
 _MAX_CONNECTIONS = 50
@@ -28,8 +30,7 @@ def open_redis(url: str, client: type[Client], **options: Any) -> Client:
         "socket_connect_timeout": 5,
         "socket_timeout": 20,
         "health_check_interval": 30,
-        "retry": Retry(ExponentialBackoff(cap=0.5, base=0.05), 3),
-        "retry_on_error": [RedisConnectionError, RedisTimeoutError],
+        "retry": Retry(NoBackoff(), 0),
     }
     parts = urlsplit(url)
     if parts.scheme != _SENTINEL:
@@ -45,7 +46,7 @@ def open_redis(url: str, client: type[Client], **options: Any) -> Client:
     master = sentinels.master_for(
         name or "mymaster",
         db=int(database or 0),
-        username=parts.username or None,
+        username=unquote(parts.username) if parts.username else None,
         password=password,
     )
     return _owning(client(connection_pool=master.connection_pool, **options))
@@ -60,7 +61,15 @@ def _owning(client: Client) -> Client:
 def _addresses(netloc: str) -> list[tuple[str, int]]:
     hosts = netloc.rpartition("@")[2].split(",")
     pairs = [host.rpartition(":") if ":" in host else (host, ":", "26379") for host in hosts]
-    return [(host, int(port)) for host, _, port in pairs]
+    return [(host.strip("[]"), int(port)) for host, _, port in pairs]
+
+
+async def check_login(client: Redis) -> None:
+    """Ping. Raises StartupError for a wrong password, which no waiting mends."""
+    try:
+        await client.ping()
+    except AuthenticationError:
+        raise StartupError("Redis (REDIS_URL) refuses our name or password") from None
 
 
 def arq_settings(url: str | None) -> RedisSettings:
@@ -76,6 +85,6 @@ def arq_settings(url: str | None) -> RedisSettings:
         sentinel=True,
         sentinel_master=name or "mymaster",
         database=int(database or 0),
-        username=parts.username or None,
+        username=unquote(parts.username) if parts.username else None,
         password=unquote(parts.password) if parts.password else None,
     )

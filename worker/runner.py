@@ -22,7 +22,7 @@ from worker.telemetry.redaction import redact_text
 MAX_CRASHES = 3
 # A run of an unknown job comes back after 5 to 15 s, so that a worker that knows it finds it soon.
 _UNKNOWN_WAIT = (5.0, 15.0)
-_TRACEBACK_LIMIT = 16_000  # characters
+_TRACEBACK_LIMIT = 8_000  # characters, the last ones: there the error stands
 
 
 class JobTimeoutError(Exception):
@@ -76,13 +76,13 @@ class Runner:
         self._clock = clock
 
     def prepare(self, claim: Claim) -> Call:
-        """Decode and look up; see whether there is anything to run."""
+        """Decode and look up; see whether there is anything to run. Never raises."""
         if claim.raw is None:
             return Call(None, ending=_dead(Reason.EXPIRED, "the payload expired before it started"))
         try:
             message = decode_job(claim.raw, accept_pickle=self._policy.accept_pickle)
         except UndecodableError as error:
-            return Call(None, ending=_dead(Reason.UNDECODABLE, str(error), error))
+            return Call(None, ending=_dead_of(Reason.UNDECODABLE, error))
         job = self._jobs.get(message.function)
         if claim.aborted_at is not None and claim.aborted_at >= message.enqueued_at:
             ending = Ending(state=State.CANCELLED, reason="aborted before it started")
@@ -146,24 +146,27 @@ class Runner:
             case Snooze():
                 return Ending(state=State.SNOOZED, wait=error.delay, reason=error.reason)
             case PayloadError():
-                return _dead(Reason.INVALID_PAYLOAD, str(error), error)
+                return _dead_of(Reason.INVALID_PAYLOAD, error)
             case RequestRejectedError():
-                return _dead(Reason.REJECTED, str(error), error)
+                return _dead_of(Reason.REJECTED, error)
         retry = self._policy.retry_of(job)
         if claim.attempt >= retry.attempts:
-            return _dead(Reason.ATTEMPTS_SPENT, str(error), error)
+            return _dead_of(Reason.ATTEMPTS_SPENT, error)
         wait = retry.backoff.delay(claim.attempt, chance=random.random())  # noqa: S311 - spreads
         if isinstance(error, ServiceUnavailableError) and error.retry_after is not None:
             wait = max(wait, error.retry_after)
-        return Ending(state=State.RETRYING, wait=wait, failure=_failure(error))
+        return Ending(state=State.RETRYING, wait=wait, failure=failure_of(error))
 
 
-def _dead(reason: Reason, message: str, error: BaseException | None = None) -> Ending:
-    failure = _failure(error) if error is not None else Failure(reason, message, "")
-    return Ending(state=State.DEAD, reason=reason, failure=failure)
+def _dead(reason: Reason, message: str) -> Ending:
+    return Ending(state=State.DEAD, reason=reason, failure=Failure(reason, message, ""))
 
 
-def _failure(error: BaseException) -> Failure:
+def _dead_of(reason: Reason, error: BaseException) -> Ending:
+    return Ending(state=State.DEAD, reason=reason, failure=failure_of(error))
+
+
+def failure_of(error: BaseException) -> Failure:
     """What is kept of an error: redacted, bounded, and without the values of variables."""
     message = type(error).__name__
     with suppress(Exception):  # a __str__ may fail too

@@ -21,7 +21,7 @@ from worker.embedded import Server, start_postgres
 from worker.ending import State
 from worker.engine.store import DEAD, EVENTS
 from worker.enqueuer import Pool
-from worker.ledger import Entry, Ledger, write_attempts, write_dead_letters
+from worker.ledger import REJECTED, Entry, Ledger, write_attempts, write_dead_letters
 from worker.migrate import migrate
 from worker.records import AttemptRecord, DeadRecord
 
@@ -245,8 +245,7 @@ async def test_two_ledgers_share_the_work_without_a_row_twice(pool: Pool, db: Db
 
     assert await db.fetchval("select count(*) from job_attempts") == 700
     assert await left(pool) == 0
-    names = {c["name"] for c in await pool.xinfo_consumers(EVENTS, "ledger")}
-    assert names == {b"another", ledgers[0]._consumer.encode()}
+    assert await pool.xinfo_consumers(EVENTS, "ledger") == []
 
 
 @pytest.fixture
@@ -386,3 +385,30 @@ def test_records_come_back_as_they_were() -> None:
     assert AttemptRecord.from_bytes(record.to_bytes()) == record
     assert DeadRecord.from_bytes(letter.to_bytes()) == letter
     assert replace(record, tenant_id=uuid4()) != record
+
+
+async def test_a_record_that_cannot_be_stored_holds_up_none_beside_it(pool: Pool, db: Db) -> None:
+    await put(pool, attempt("before"))
+    await pool.xadd(EVENTS, {"d": b"{}"})
+    await pool.xadd(DEAD, {"d": b"no"})
+    await put(pool, attempt("after"))
+
+    await Ledger(pool, db).drain()
+
+    assert {row["run_id"] for row in await db.fetch("select run_id from job_runs")} == {
+        "before",
+        "after",
+    }
+    assert await pool.xlen(REJECTED) == 2
+    assert await left(pool) == 0
+
+
+async def test_what_was_taken_and_not_written_is_written_at_the_end(pool: Pool, db: Db) -> None:
+    ledger = Ledger(pool, db)
+    await ledger.drain()
+    await put(pool, attempt("last"))
+    await pool.xreadgroup("ledger", ledger._consumer, {EVENTS: ">", DEAD: ">"})
+
+    await ledger.drain()
+
+    assert await db.fetchval("select count(*) from job_runs") == 1

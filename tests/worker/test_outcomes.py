@@ -298,14 +298,50 @@ async def test_restricted_pickle_reads_builtins_and_nothing_else(
     assert "is not a builtin" in (await ledgered.dead_letter(code.job_id))["error_message"]
 
 
+@pytest.mark.parametrize("kind", ["object", "bytes", "circle"])
 async def test_a_result_that_is_not_json_does_not_undo_a_success(
-    worker: Worker, pool: Pool, enqueue: Enqueue, ledgered: Ledgered
+    worker: Worker, pool: Pool, enqueue: Enqueue, ledgered: Ledgered, diary: Path, kind: str
 ) -> None:
-    run_id = await enqueue("testing.return_object")
+    run_id = await enqueue("testing.return_oddity", kind=kind)
 
     await ledgered.run(run_id, state="succeeded")
 
     assert await handle(pool, run_id).result(timeout=5) is None
+    assert diary.read_text().split() == ["1"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "state"),
+    [("surrogate", "dead"), ("nul", "dead"), ("unspeakable", "dead"), ("reason", "cancelled")],
+)
+async def test_an_error_that_cannot_be_written_down_ends_its_run_all_the_same(
+    worker: Worker, enqueue: Enqueue, ledgered: Ledgered, diary: Path, kind: str, state: str
+) -> None:
+    run_id = await enqueue("testing.raise_oddity", kind=kind)
+
+    await ledgered.run(run_id, state=state)
+
+    assert diary.read_text().split() == ["1"]
+
+
+async def test_what_no_pool_wrote_ends_no_worker_and_no_other_run(
+    worker: Worker, pool: Pool, enqueue: Enqueue, ledgered: Ledgered
+) -> None:
+    await pool.zadd(default_queue_name, {b"\xff": 1})
+    await pool.zadd(default_queue_name, {"old": -1e18, "lost": float("-inf")})
+    await pool.set(job_key_prefix + "late", b'{"t":1,"f":"x","a":[],"k":{},"et":1e20}')
+    await pool.zadd(default_queue_name, {"late": 1, "nul\x00": 1, "long" * 2000: 1})
+    await pool.zadd("arq:abort", {"late": float("inf")})
+
+    await ledgered.run(await enqueue("testing.add_line"), state="succeeded")
+
+    assert (await ledgered.dead_letter("late"))["reason"] == "undecodable"
+    assert (await ledgered.dead_letter("old"))["reason"] == "expired"
+    await until(lambda: empty(pool))
+
+
+async def empty(pool: Pool) -> bool:
+    return bool(await pool.zcard(default_queue_name) == 0)
 
 
 async def test_offloaded_work_dies_with_its_run(

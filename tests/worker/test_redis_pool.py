@@ -4,7 +4,7 @@ import asyncio
 import socket
 import subprocess
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -91,9 +91,10 @@ async def test_a_server_that_comes_back_is_found_again() -> None:
         async with opened(f"redis://127.0.0.1:{port}") as redis:
             await until(lambda: answers(redis))
 
-            await redis.client_kill_filter(_type="normal", skipme=False)
+            with suppress(RedisConnectionError):
+                await redis.client_kill_filter(_type="normal", skipme=False)
 
-            assert await redis.ping()
+            await until(lambda: answers(redis))
 
 
 async def test_nothing_is_connected_before_it_is_used() -> None:
@@ -162,14 +163,13 @@ async def is_not_connected(watcher: Redis, name: str) -> bool:
 
 
 @pytest.mark.parametrize("url", ["redis://h", "rediss://h", "unix:///s", "redis+sentinel://h/m"])
-async def test_every_connection_has_its_timeouts_and_retries(url: str) -> None:
+async def test_every_connection_has_its_timeouts_and_sends_nothing_twice(url: str) -> None:
     async with opened(url) as redis:
         options = redis.connection_pool.connection_kwargs
 
         assert 0 < options["socket_connect_timeout"] <= 10
         assert 0 < options["socket_timeout"] <= 60
-        assert options["retry"]._retries >= 1
-        assert RedisConnectionError in options["retry_on_error"]
+        assert options["retry"]._retries == 0
 
 
 async def test_the_client_is_of_the_class_that_was_asked_for() -> None:

@@ -77,7 +77,7 @@ def test_a_machine_without_settings_has_all_defaults(read: ReadSettings) -> None
     assert settings.redis_dsn is None
     assert settings.database_dsn is None
     assert settings.storage_path == Path("var/storage")
-    assert settings.grace == timedelta(seconds=25)
+    assert settings.shutdown_grace == 25
 
 
 def test_the_service_is_named_by_the_environment(read: ReadSettings) -> None:

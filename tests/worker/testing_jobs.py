@@ -7,6 +7,8 @@ import time
 from datetime import timedelta
 from pathlib import Path
 
+from typing_extensions import override
+
 from clients.errors import RequestRejectedError, ServiceUnavailableError
 from jobs.kit import Cancel, Fixed, JobContext, Payload, Retry, Snooze, job
 
@@ -135,6 +137,32 @@ async def pass_on(ctx: JobContext, payload: Diary) -> str:
     return enqueued.run_id
 
 
-@job("testing.return_object", queue="default")
-async def return_object(ctx: JobContext, payload: Diary) -> object:
-    return object()
+class Oddity(Diary):
+    kind: str
+
+
+@job("testing.return_oddity", queue="default")
+async def return_oddity(ctx: JobContext, payload: Oddity) -> object:
+    """Results that no JSON can carry."""
+    payload.write(ctx)
+    circle: list[object] = []
+    circle.append(circle)
+    return {"object": object(), "bytes": b"\xff\xd8", "circle": circle}[payload.kind]
+
+
+class UnspeakableError(Exception):
+    @override
+    def __str__(self) -> str:
+        raise ValueError("no words")
+
+
+@job("testing.raise_oddity", queue="default", retry=Retry(attempts=1))
+async def raise_oddity(ctx: JobContext, payload: Oddity) -> None:
+    """Errors whose text cannot be written down."""
+    payload.write(ctx)
+    raise {
+        "surrogate": ValueError("no file \udcff here"),
+        "nul": ValueError("a\x00b"),
+        "unspeakable": UnspeakableError(),
+        "reason": Cancel("not \udcff now"),
+    }[payload.kind]

@@ -27,6 +27,7 @@ for index, queue in ipairs(KEYS) do
       if not payload and redis.call('EXISTS', 'arq:result:' .. id) == 1 then
         -- Not a run: a stock abort() put a finished id back.
         redis.call('ZREM', queue, id)
+        redis.call('ZREM', 'arq:abort', id)
         redis.call('DEL', lock)
       else
         free = free - 1

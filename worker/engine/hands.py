@@ -4,7 +4,7 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import Enum
 from time import monotonic
@@ -14,11 +14,11 @@ from structlog.typing import FilteringBoundLogger
 
 from jobs.kit import Queue
 from worker.codec import JobMessage
-from worker.ending import Ending, State
+from worker.ending import Ending, Reason, State
 from worker.engine.report import finish_of, report
 from worker.engine.store import Claim, Finish, RunStore
 from worker.records import UNKNOWN, attempt_record
-from worker.runner import Call, Runner
+from worker.runner import Call, Runner, failure_of
 from worker.telemetry.logs import bind_run
 from worker.telemetry.metrics import Metrics
 
@@ -192,7 +192,20 @@ class Hands:
             worker=self._worker_id,
         )
         job = self._runner.job_of(message)
-        if await self._write(claim, finish_of(claim, message, job, ending, record)):
+        try:
+            finish = finish_of(claim, message, job, ending, record)
+        except Exception as error:  # noqa: BLE001 - for the sake of what follows
+            # Whatever it is about this ending, the run must not come round again because of it.
+            self._log.exception("Run ended in a way that cannot be recorded")
+            ending = Ending(state=State.DEAD, reason=Reason.UNRECORDABLE, failure=failure_of(error))
+            record = replace(
+                record,
+                state=State.DEAD,
+                reason=Reason.UNRECORDABLE,
+                error_type=type(error).__name__,
+            )
+            finish = finish_of(claim, None, job, ending, record)
+        if await self._write(claim, finish):
             self.ended[ending.state] += 1
             report(self._metrics, self._log, record)
         else:

@@ -20,6 +20,9 @@ from arq.constants import (
 from redis.asyncio import Redis
 
 from jobs.kit import Queue
+from worker.telemetry.logs import get_logger
+
+_log = get_logger(__name__)
 
 EVENTS = "deskhand:events"
 DEAD = "deskhand:dead"
@@ -31,6 +34,7 @@ _WORKER_PREFIX = "deskhand:worker:"
 # Dead letters have their own stream without one: they must not be lost.
 _EVENTS_LIMIT = 1_000_000
 # How long a waiting run's counters live after it was due (ARQ's own life for its retry counter).
+_LAST_SECOND = 253_402_300_799.0  # of the year 9999
 _KEPT = timedelta(seconds=88_400)
 
 
@@ -98,7 +102,20 @@ class RunStore:
             keys=[queue.key for queue in queues],
             args=[token, self._lease_ms, _seconds(_KEPT), *(free[queue] for queue in queues)],
         )
-        return [_to_claim(row, queues, token) for row in rows]
+        return [
+            _to_claim(row, queues, token) for row in rows if await self._is_readable(row, queues)
+        ]
+
+    async def _is_readable(self, row: Sequence[Any], queues: Sequence[Queue]) -> bool:
+        """No pool makes an id that is not text. One that is there all the same is taken away."""
+        index, run_id = row[:2]
+        try:
+            run_id.decode()
+        except UnicodeDecodeError:
+            _log.error("A run id is not text, and was removed", queue=queues[index - 1].name)
+            await self._redis.zrem(queues[index - 1].key, run_id)
+            return False
+        return True
 
     async def finish(self, claim: Claim, finish: Finish) -> bool:
         """Write how an attempt ended; false when the lease was lost, and nothing was written."""
@@ -223,7 +240,8 @@ def _to_claim(row: Sequence[Any], queues: Sequence[Queue], token: str) -> Claim:
 
 
 def _instant(milliseconds: float) -> datetime:
-    return datetime.fromtimestamp(milliseconds / 1000, UTC)
+    """Scores are foreign: one that is no date becomes the nearest that is."""
+    return datetime.fromtimestamp(min(max(milliseconds / 1000, 0), _LAST_SECOND), UTC)
 
 
 def _ms(delta: timedelta) -> int:

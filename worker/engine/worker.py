@@ -31,7 +31,7 @@ from worker.engine.arq_seam import set_event_loop, signature_with
 from worker.engine.hands import Hands, Stop
 from worker.engine.store import RunStore
 from worker.enqueuer import Pool
-from worker.redis_pool import open_redis
+from worker.redis_pool import check_login, open_redis
 from worker.runner import Policy, Runner
 from worker.runtime import Runtime
 from worker.settings import Settings
@@ -132,7 +132,7 @@ class Worker(ArqWorker):
             raise StartupError("REDIS_URL is not set; `deskhand run` can start a private Redis")
         pool = open_redis(url, Pool)
         await until_it_answers(
-            pool.ping,
+            lambda: check_login(pool),
             name="Redis (REDIS_URL)",
             within=self.settings.start_timeout,
             away=(RedisError, OSError),
@@ -174,6 +174,10 @@ class Worker(ArqWorker):
                 _log.warning("Redis is away, claiming waits", error_type=type(error).__name__)
                 await self._pause(backoff * random.uniform(0.5, 1))  # noqa: S311 - spreads workers
                 backoff = min(backoff * 2, _LONGEST_BACKOFF)
+                continue
+            except Exception:  # noqa: BLE001 - our own mistake: the runs in hand go on
+                _log.exception("Claiming failed")
+                await self._pause(_LONGEST_BACKOFF)
                 continue
             backoff = 0.1
             if is_done:

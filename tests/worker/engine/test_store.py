@@ -490,7 +490,7 @@ async def test_a_worker_that_went_silent_or_said_farewell_is_forgotten(
 ) -> None:
     for worker, life in ((store, LEASE), (other, LEASE), (hasty, BLINK)):
         await worker.heartbeat({"worker": life.total_seconds(), "running": {}}, life=life)
-    await other.farewell()
+    await other.farewell([DEFAULT])
     # The set of names lives as long as the last heartbeat said: it had a short one.
     await store.heartbeat({"worker": 1, "running": {}}, life=LEASE)
 
