@@ -1,6 +1,7 @@
 """`deskhand run`, `deskhand migrate`, `deskhand tour`."""
 
 import asyncio
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -31,6 +32,8 @@ def run(*, queues: str | None, burst: bool, demo: bool) -> None:
     if queues is not None:
         export(worker_queues=queues)
     settings = settings_or_exit()
+    # Until the worker listens itself: unwind, so that private services stop.
+    signal.signal(signal.SIGTERM, lambda signum, _: sys.exit(128 + signum))
     with ExitStack() as stack:
         _start_missing_services(settings, stack)
         if demo:

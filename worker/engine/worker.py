@@ -26,8 +26,7 @@ from typing_extensions import override
 from jobs.kit import Queue, discover
 from worker.background import cancel
 from worker.clock import utc_now
-from worker.ending import State
-from worker.engine.arq_seam import set_event_loop, signature_with
+from worker.engine.arq_seam import health_line, set_event_loop, signature_with
 from worker.engine.hands import Hands, Stop
 from worker.engine.store import RunStore
 from worker.enqueuer import Pool
@@ -53,6 +52,7 @@ class Worker(ArqWorker):
         self, functions: Sequence[Function] = (), *, settings: Settings, **kwargs: Any
     ) -> None:
         set_event_loop()
+        self._signals: list[Signals] = []
         super().__init__(functions, **kwargs)
         self.settings = settings
         shaped = settings.queues()
@@ -83,6 +83,8 @@ class Worker(ArqWorker):
     @override
     async def main(self) -> None:
         """Open everything, serve, and give back what cannot be finished."""
+        for signum in self._signals:
+            asyncio.get_running_loop().add_signal_handler(signum, self.handle_sig, signum)
         self._stopping.clear()  # `--watch` runs the same worker again
         self._hurry.clear()
         configure(level=self.settings.log_level, fmt=self.settings.log_format)
@@ -247,17 +249,18 @@ class Worker(ArqWorker):
         life = _HEARTBEAT * 3
         report = {"worker": self.worker_id, "running": hands.counts, "pid": os.getpid()}
         await store.heartbeat(report, life=life)
-        ended = hands.ended
-        text = (
-            f"{utc_now():%b-%d %H:%M:%S} j_complete={ended[State.SUCCEEDED]} "
-            f"j_failed={ended[State.DEAD] + ended[State.CANCELLED]} "
-            f"j_retried={ended[State.RETRYING]} j_ongoing={len(hands)}"
-        )
+        text = health_line(hands.ended, ongoing=len(hands))
         for queue in self.queues:
             queued = await self.pool.zcard(queue.key)
             await self.pool.set(
                 queue.key + health_check_key_suffix, f"{text} queued={queued}", px=life
             )
+
+    @override
+    def _add_signal_handler(self, signum: Signals, handler: Callable[[Signals], None]) -> None:
+        """Not yet: uvloop loses a signal that comes before it runs. `main` adds them."""
+        del handler
+        self._signals.append(signum)
 
     @override
     def handle_sig(self, signum: Signals) -> None:
