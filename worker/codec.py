@@ -99,13 +99,19 @@ def decode_job(raw: bytes, *, accept_pickle: bool = False) -> JobMessage:
             raise UndecodableError(f"the payload is not JSON: {error}") from None
     try:
         return JobMessage(
-            function=str(data["f"]),
+            function=_name(data["f"]),
             arguments=orjson.loads(dumps(_arguments(data["a"], data["k"]))),
             enqueued_at=datetime.fromtimestamp(int(data["et"]) / 1000, UTC),
             headers=_headers(data.get("h")),
         )
     except (KeyError, TypeError, ValueError, OverflowError, OSError) as error:
         raise UndecodableError(f"this is no ARQ job: {type(error).__name__} {error}") from None
+
+
+def _name(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError("'f' is no name")
+    return value
 
 
 def _arguments(args: Any, kwargs: Any) -> dict[str, Any]:

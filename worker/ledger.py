@@ -97,7 +97,7 @@ class Ledger:
             await self._write(stream, entries)
 
     async def _write(self, stream: str, raw: Sequence[tuple[bytes, dict[bytes, bytes]]]) -> int:
-        entries = [(entry_id.decode(), fields[b"d"]) for entry_id, fields in raw if fields]
+        entries = [(entry_id.decode(), fields.get(b"d", b"")) for entry_id, fields in raw if fields]
         if entries:
             write = write_attempts if stream == EVENTS else write_dead_letters
             try:

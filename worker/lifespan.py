@@ -68,7 +68,7 @@ class Resources:
             meter=self.meter,
             offload=self.offload,
             scratch=partial(_scratch, self.scratch),
-            links=str(self.settings.public_url).rstrip("/"),
+            links=str(self.settings.public_url or self.settings.sidecar_url).rstrip("/"),
             clock=self.clock,
             enqueuer=partial(_enqueue, self.pool, run),
         )

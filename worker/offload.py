@@ -13,7 +13,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
-from multiprocessing import forkserver, get_context
+from multiprocessing import forkserver, get_context, resource_tracker
 from multiprocessing.connection import Connection
 from typing import Any, ParamSpec, TypeVar, cast
 
@@ -46,7 +46,7 @@ class Offloader:
                 target=_child, args=(theirs, function, args, kwargs), daemon=True
             )
             # Starting talks to the fork server over a socket: short, but not for the loop.
-            starting = asyncio.create_task(asyncio.to_thread(process.start))
+            starting = asyncio.create_task(asyncio.to_thread(_start, process))
             try:
                 await asyncio.shield(starting)
                 theirs.close()
@@ -93,9 +93,6 @@ def _child(
     if sys.platform == "linux":
         # The fork server ends when the worker does, however it does; so shall this process.
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    # Ctrl-C and TERM go to the whole group: the worker decides what becomes of its children.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:
         answer = (True, function(*args, **kwargs))
     except Exception as error:  # noqa: BLE001 - carried over and raised there
@@ -119,4 +116,22 @@ def _portable(error: Exception) -> Exception:
 def start_fork_server(modules: list[str]) -> None:
     """Start the fork server, which imports these once. Blocks for some milliseconds."""
     _CONTEXT.set_forkserver_preload(modules)
-    forkserver.ensure_running()
+    _ensure_fork_server()
+
+
+def _start(process: Any) -> None:
+    _ensure_fork_server()
+    process.start()
+
+
+def _ensure_fork_server() -> None:
+    """Ctrl-C and TERM go to the whole group, but the worker decides what becomes of its children.
+
+    Blocked in the fork server, they are so from the first instruction of every process.
+    """
+    resource_tracker.ensure_running()  # by itself, because it sets the mask back
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

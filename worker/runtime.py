@@ -2,12 +2,11 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
-from redis.exceptions import RedisError
 
 from jobs.kit import Queue, all_jobs
 from worker import __version__
@@ -111,8 +110,10 @@ async def _writing(ledger: Ledger) -> AsyncIterator[None]:
     finally:
         await cancel([task])
         # What cannot be written now stays in Redis for another worker, or the next start.
-        with suppress(RedisError, OSError, TimeoutError, asyncpg.PostgresError):
+        try:
             await asyncio.wait_for(ledger.drain(), _LAST_WORDS)
+        except Exception as error:  # noqa: BLE001 - history never decides how the worker ends
+            _log.warning("Run history is left in Redis", error_type=type(error).__name__)
 
 
 async def _refresh(pool: Pool, metrics: Metrics, queues: list[Queue]) -> None:

@@ -74,8 +74,8 @@ class Settings(BaseSettings):
     )
     host: str = Field("127.0.0.1", description="Address of health and metrics.")
     port: int = Field(8500, ge=0, le=65535, description="Port of health and metrics; 0 = any.")
-    public_url: AnyHttpUrl = Field(
-        AnyHttpUrl("http://127.0.0.1:8500"), description="Base of the links in mails."
+    public_url: AnyHttpUrl | None = Field(
+        None, description="Base of the links in mails. Default: http://HOST:PORT, for a trial."
     )
     timezone: Zone = Field("America/New_York", description="Zone of schedules that name none.")
     var_dir: Path = Field(Path("var"), description="Private services, mail and files of this copy.")

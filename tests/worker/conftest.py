@@ -15,6 +15,7 @@ import pytest
 
 from jobs.kit import all_jobs
 from tests.conftest import MakeSettings
+from worker.embedded import Server, start_valkey
 from worker.engine.worker import Worker
 from worker.enqueuer import Pool
 from worker.lifespan import arq_function
@@ -161,3 +162,23 @@ def enqueue(pool: Pool, diary: Path) -> Enqueue:
         return handle.job_id
 
     return enqueue
+
+
+class SpawnValkey(Protocol):
+    def __call__(self) -> tuple["subprocess.Popen[bytes]", str]: ...
+
+
+@pytest.fixture
+def spawn_valkey(tmp_path: Path) -> Iterator[SpawnValkey]:
+    """A Valkey of the test's own, to be stopped, frozen or killed."""
+    servers: list[Server] = []
+
+    def spawn() -> tuple["subprocess.Popen[bytes]", str]:
+        server = start_valkey(tmp_path / f"valkey-{len(servers)}", is_durable=False)
+        servers.append(server)
+        return server.process, server.url
+
+    yield spawn
+    for server in servers:
+        server.process.send_signal(signal.SIGCONT)
+        server.stop()

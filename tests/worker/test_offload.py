@@ -243,3 +243,28 @@ async def test_a_call_that_is_cancelled_while_it_waits_starts_nothing(tmp_path: 
 
     assert await offload(add, 1, b=2) == 3
     assert not (tmp_path / "second").exists()
+
+
+def wait_for(file: Path) -> str:
+    """Say who this is, and wait until somebody has written into the file."""
+    file.with_suffix(".pid").write_text(str(os.getpid()))
+    while not file.exists():
+        time.sleep(0.01)
+    return "finished"
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+async def test_a_signal_to_the_whole_group_is_not_for_the_processes(
+    offload: Offloader, tmp_path: Path, signum: signal.Signals
+) -> None:
+    running = asyncio.create_task(offload(wait_for, tmp_path / "go"))
+    pid = int(await until(lambda: text_of(tmp_path / "go.pid")))
+
+    os.kill(pid, signum)
+    (tmp_path / "go").write_text("")
+
+    assert await running == "finished"
+
+
+async def text_of(file: Path) -> str:
+    return file.read_text() if file.exists() else ""

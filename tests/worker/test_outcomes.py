@@ -12,10 +12,11 @@ from arq.constants import default_queue_name, job_key_prefix
 from arq.jobs import Job, JobStatus
 
 from tests.worker import testing_jobs
-from tests.worker.conftest import Enqueue, Ledgered, SpawnWorker, StartWorker, until
+from tests.worker.conftest import Enqueue, Ledgered, SpawnValkey, SpawnWorker, StartWorker, until
 from worker.codec import JobFailedError, dumps, loads
 from worker.engine.worker import Worker
 from worker.enqueuer import Pool
+from worker.redis_pool import open_redis
 
 NOBODY = "nobody@nowhere.example"
 
@@ -368,3 +369,23 @@ def gone(pid: int) -> Callable[[], "asyncio.Future[bool]"]:
 
 def test_the_testing_jobs_are_declared() -> None:
     assert testing_jobs.nap.name == "testing.nap"
+
+
+async def test_a_redis_that_was_silent_for_longer_than_the_lease_makes_no_work_run_twice(
+    spawn_valkey: SpawnValkey, start_worker: StartWorker, diary: Path
+) -> None:
+    process, url = spawn_valkey()
+    await start_worker(redis_url=url, run_lease=3)
+    other = open_redis(url, Pool)
+    job = await other.enqueue_job("testing.nap", {"diary": str(diary), "seconds": 1})
+    assert job is not None
+    await until(lambda: handle_exists(diary))
+
+    process.send_signal(signal.SIGSTOP)
+    await asyncio.sleep(4)  # what is tested is that this much time passes
+    process.send_signal(signal.SIGCONT)
+
+    assert await job.result(timeout=20, poll_delay=0.05) == "rested"
+    await asyncio.sleep(1)  # and that nothing starts again
+    assert diary.read_text().splitlines() == ["1 begin", "1 end"]
+    await other.aclose()

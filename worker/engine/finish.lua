@@ -7,7 +7,9 @@ local queue, lock, job, retry, result, run, abort, events, dead = unpack(KEYS)
 local id, token, ending, spent, unknown = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local wait, kept = tonumber(ARGV[6]), tonumber(ARGV[12])
 
-if redis.call('GET', lock) ~= token then return 0 end
+-- A lock that ran out does no harm as long as nobody else claimed the run.
+local holder = redis.call('GET', lock)
+if holder ~= token and (holder or redis.call('HGET', run, 'owner') ~= token) then return 0 end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 

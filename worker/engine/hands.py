@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 from time import monotonic
 
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 from structlog.typing import FilteringBoundLogger
 
 from jobs.kit import Queue
@@ -23,6 +23,7 @@ from worker.telemetry.logs import bind_run
 from worker.telemetry.metrics import Metrics
 
 _PATIENCE = 3.0  # seconds that a stopped job has to clean up before it is told again
+_SHOWN = 200  # characters of a foreign run id in the log
 _LONGEST_BACKOFF = 2.0  # seconds between tries to tell Redis how a run ended
 
 
@@ -146,7 +147,7 @@ class Hands:
         message = call.message
         hand.enqueued_at = message.enqueued_at if message else None
         with bind_run(
-            run_id=claim.run_id,
+            run_id=claim.run_id[:_SHOWN],
             job=message.function if message else UNKNOWN,
             queue=claim.queue.name,
             attempt=claim.attempt,
@@ -218,6 +219,10 @@ class Hands:
         while True:
             try:
                 return await self._store.finish(claim, finish)
+            except ResponseError as error:
+                # It answers, and refuses: asking again and again would hold the slot for ever.
+                self._log.error("Redis refuses a run's end", error=str(error))
+                return False
             except (RedisError, OSError) as error:
                 self._log.warning("Redis did not take a run's end", error_type=type(error).__name__)
                 await asyncio.sleep(wait * random.uniform(0.5, 1))  # noqa: S311 - spreads retries

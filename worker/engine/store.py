@@ -92,15 +92,21 @@ class RunStore:
         self._finish = redis.register_script(script("finish"))
         self._renew = redis.register_script(script("renew"))
 
-    async def claim(self, free: Mapping[Queue, int]) -> list[Claim]:
-        """Take up to `free` due runs of each queue."""
+    async def claim(self, free: Mapping[Queue, int], in_hand: Sequence[Claim] = ()) -> list[Claim]:
+        """Take up to `free` due runs of each queue; never one that is `in_hand`."""
         queues = [queue for queue, slots in free.items() if slots > 0]
         if not queues:
             return []
         token = f"{self._worker_id}:{next(self._serial)}"
         rows = await self._claim(
             keys=[queue.key for queue in queues],
-            args=[token, self._lease_ms, _seconds(_KEPT), *(free[queue] for queue in queues)],
+            args=[
+                token,
+                self._lease_ms,
+                _seconds(_KEPT),
+                *(free[queue] for queue in queues),
+                *_held(in_hand),
+            ],
         )
         return [
             _to_claim(row, queues, token) for row in rows if await self._is_readable(row, queues)
@@ -153,8 +159,8 @@ class RunStore:
         """Extend the leases; returns the run ids whose lease is lost."""
         if not claims:
             return set()
-        held = itertools.chain.from_iterable((c.queue.key, c.run_id, c.token) for c in claims)
-        return {run_id.decode() for run_id in await self._renew(args=[self._lease_ms, *held])}
+        lost = await self._renew(args=[self._lease_ms, *_held(claims)])
+        return {run_id.decode() for run_id in lost}
 
     async def aborts(self, run_ids: Sequence[str]) -> dict[str, datetime]:
         """Which of these runs somebody asked to abort, and when."""
@@ -224,6 +230,10 @@ def script(name: str) -> str:
     return (resources.files("worker.engine") / f"{name}.lua").read_text("utf-8")
 
 
+def _held(claims: Sequence[Claim]) -> Iterable[str]:
+    return itertools.chain.from_iterable((c.queue.key, c.run_id, c.token) for c in claims)
+
+
 def _to_claim(row: Sequence[Any], queues: Sequence[Queue], token: str) -> Claim:
     index, run_id, raw, due, spent, crashes, aborted, unknown = row
     return Claim(
@@ -232,11 +242,16 @@ def _to_claim(row: Sequence[Any], queues: Sequence[Queue], token: str) -> Claim:
         token=token,
         raw=raw,
         due_at=_instant(float(due)),
-        attempts_spent=int(spent),
-        crashes=int(crashes),
+        attempts_spent=_count(spent),
+        crashes=_count(crashes),
         aborted_at=None if aborted is None else _instant(float(aborted)),
         unknown_since=None if unknown is None else _instant(float(unknown)),
     )
+
+
+def _count(text: bytes) -> int:
+    """A counter that somebody else overwrote counts for nothing."""
+    return int(text) if text.isdigit() and len(text) < 10 else 0  # noqa: PLR2004 - digits
 
 
 def _instant(milliseconds: float) -> datetime:

@@ -173,7 +173,7 @@ class Worker(ArqWorker):
                     claimed = await self._claim(store, hands)
                 is_done = self.burst and not claimed and await self._is_empty(hands)
             except (RedisError, OSError) as error:
-                _log.warning("Redis is away, claiming waits", error_type=type(error).__name__)
+                _log.warning("Redis does not let us claim", error_type=type(error).__name__)
                 await self._pause(backoff * random.uniform(0.5, 1))  # noqa: S311 - spreads workers
                 backoff = min(backoff * 2, _LONGEST_BACKOFF)
                 continue
@@ -194,7 +194,7 @@ class Worker(ArqWorker):
         if self.burst and self.max_burst_jobs >= 0:
             left = max(self.max_burst_jobs - self._claimed, 0)
         free = {queue: min(hands.free(queue), left) for queue in self.queues}
-        claims = await store.claim(free)
+        claims = await store.claim(free, hands.claims)
         for claim in claims:
             # A signal may have come while the script ran: what was claimed goes straight back.
             hands.start(claim, stop=Stop.SHUTDOWN if self._stopping.is_set() else None)

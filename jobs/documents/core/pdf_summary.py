@@ -31,10 +31,12 @@ _COUNTS_SHOWN = 8
 _CARD_WIDTH = 130
 _BAR_WIDTH = 44
 _GAP = 8
+_CARD_PADDING = 10
 _CARD = (
     ("FONT", (0, 0), (-1, -1), REGULAR),
     ("VALIGN", (0, 0), (-1, -1), "TOP"),
-    ("LEFTPADDING", (0, 0), (-1, -1), 10),
+    ("LEFTPADDING", (0, 0), (-1, -1), _CARD_PADDING),
+    ("RIGHTPADDING", (0, 0), (-1, -1), _CARD_PADDING - 1),
     ("TOPPADDING", (0, 0), (-1, -1), 6),
     ("BOTTOMPADDING", (0, 0), (-1, -1), 8),
 )
@@ -64,7 +66,7 @@ def _headline(report: Report) -> list[Flowable]:
 
 def _cards(report: Report, width: float) -> Iterator[Flowable]:
     """The figures in boxes, as many in a row as are read well."""
-    small, big = style(8, textColor=MUTED), style(16, is_bold=True, textColor=NAVY)
+    small = style(8, textColor=MUTED)
     rows = ceil(len(report.figures) / (width // _CARD_WIDTH))
     per_row = ceil(len(report.figures) / rows)
     box = (width - _GAP * (per_row - 1)) / per_row
@@ -75,6 +77,7 @@ def _cards(report: Report, width: float) -> Iterator[Flowable]:
             at = (len(cells), 0)
             look += [("BACKGROUND", at, at, ZEBRA), ("LINEBEFORE", at, at, 2.5, ACCENT)]
             value = _figure(figure, report)
+            big = style(_fitting(value, box - 2 * _CARD_PADDING), is_bold=True, textColor=NAVY)
             cells += [
                 [paragraph(figure.label, small, limit=60), paragraph(value, big, limit=60)],
                 "",
@@ -82,6 +85,12 @@ def _cards(report: Report, width: float) -> Iterator[Flowable]:
         widths = [box, _GAP] * (len(cells) // 2)
         yield Table([cells], colWidths=widths, style=TableStyle(look), hAlign="LEFT")
         yield Spacer(1, _GAP)
+
+
+def _fitting(value: str, width: float) -> float:
+    """The font size, 16 points at most, at which a figure stays on one line."""
+    natural: float = stringWidth(printable(value), BOLD, 16)
+    return min(16.0, 16 * width / max(natural, 1))
 
 
 def _figure(figure: Figure, report: Report) -> str:

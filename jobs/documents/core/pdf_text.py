@@ -70,6 +70,7 @@ def _shown(character: str) -> str:
 
 def style(size: float, *, is_bold: bool = False, **more: Any) -> ParagraphStyle:
     """A paragraph style. Sizes in points."""
+    glyphs()  # the fonts are registered, whatever the paragraph says: it may be empty
     return ParagraphStyle(
         "report",
         fontName=BOLD if is_bold else REGULAR,

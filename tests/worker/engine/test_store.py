@@ -300,15 +300,76 @@ async def test_a_stale_token_writes_nothing(
     assert await store.finish(current, finish)
 
 
-async def test_a_lapsed_lease_ends_nothing_even_when_nobody_else_has_it(
+async def test_a_lapsed_lease_that_nobody_took_still_ends_its_run(
     pool: Pool, hasty: RunStore
 ) -> None:
     await put(pool, "a")
     claim = await claim_one(hasty)
     await until(lambda: gone(pool, "arq:in-progress:a"))
 
-    assert not await hasty.finish(claim, over())
-    assert await pool.exists("arq:job:a", "arq:result:a") == 1
+    assert await hasty.finish(claim, over())
+    assert not await pool.exists("arq:job:a")
+
+
+async def test_a_lapsed_lease_that_nobody_took_is_renewed(pool: Pool, hasty: RunStore) -> None:
+    await put(pool, "a")
+    claim = await claim_one(hasty)
+    await until(lambda: gone(pool, "arq:in-progress:a"))
+
+    assert await hasty.renew([claim]) == set()
+    assert await pool.get("arq:in-progress:a") == claim.token.encode()
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        ("rpush", "arq:job:bad", "x"),
+        ("set", "deskhand:run:bad", "x"),
+        ("rpush", "arq:retry:bad", "x"),
+        ("hset", "deskhand:run:bad", "owner", "x", "crashes", "abc"),
+    ],
+    ids=lambda call: f"{call[0]} {call[1]}",
+)
+async def test_a_run_with_keys_of_a_wrong_type_is_set_aside_and_holds_up_none(
+    pool: Pool, store: RunStore, nonsense: tuple[str, ...]
+) -> None:
+    await put(pool, "good")
+    await pool.execute_command(*nonsense)  # type: ignore[no-untyped-call]  # redis-py has none
+    await pool.zadd(DEFAULT.key, {"bad": 1})
+
+    claims = await store.claim({DEFAULT: 5})
+
+    assert [claim.run_id for claim in claims] == ["good"]
+    assert await pool.zscore(DEFAULT.key, "bad") is None
+    ((_, record),) = await pool.xrange("deskhand:rejected")
+    assert record[b"run"] == b"bad"
+
+
+async def test_a_counter_that_is_no_number_counts_for_nothing(pool: Pool, store: RunStore) -> None:
+    await put(pool, "a")
+    await pool.set("arq:retry:a", "abc")
+
+    assert (await claim_one(store)).attempt == 1
+
+
+async def test_a_queue_of_a_wrong_type_holds_up_no_other(pool: Pool, store: RunStore) -> None:
+    await pool.set(EMAIL.key, "x")
+    await put(pool, "a")
+
+    claims = await store.claim({EMAIL: 1, DEFAULT: 1})
+
+    assert [claim.run_id for claim in claims] == ["a"]
+
+
+async def test_runs_locked_by_others_starve_none_behind_them(pool: Pool, store: RunStore) -> None:
+    for number in range(200):
+        await pool.set(f"arq:in-progress:theirs{number}", 1)
+    await pool.zadd(DEFAULT.key, {f"theirs{number}": 1 for number in range(200)})
+    await put(pool, "ours")
+
+    claims = await store.claim({DEFAULT: 1})
+
+    assert [claim.run_id for claim in claims] == ["ours"]
 
 
 async def gone(pool: Pool, key: str) -> bool:
