@@ -171,6 +171,7 @@ class Hands:
             except asyncio.CancelledError:
                 if hand.stop is None:
                     raise
+                _forget_cancellation()
             else:
                 if hand.stop is None or ending.state is State.SUCCEEDED:
                     return ending
@@ -227,6 +228,13 @@ class Hands:
                 self._log.warning("Redis did not take a run's end", error_type=type(error).__name__)
                 await asyncio.sleep(wait * random.uniform(0.5, 1))  # noqa: S311 - spreads retries
                 wait = min(wait * 2, _LONGEST_BACKOFF)
+
+
+def _forget_cancellation() -> None:
+    """We cancelled this task to stop the job, and go on: to asyncio it must not look cancelled."""
+    task = asyncio.current_task()
+    while task is not None and task.uncancel():
+        pass
 
 
 def _ms(delta: timedelta) -> int:
