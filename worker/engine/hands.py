@@ -171,12 +171,13 @@ class Hands:
             except asyncio.CancelledError:
                 if hand.stop is None:
                     raise
-                _forget_cancellation()
             else:
                 if hand.stop is None or ending.state is State.SUCCEEDED:
                     return ending
             finally:
                 hand.is_running = False
+                if hand.stop is not None:
+                    _forget_cancellation()
         # Whatever the job made of being stopped is not its own doing: no attempt is spent.
         if hand.stop is Stop.LEASE_LOST:
             return None
