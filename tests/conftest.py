@@ -8,7 +8,6 @@ import asyncio
 import itertools
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -231,10 +230,3 @@ def make_ctx(resources: Resources) -> MakeContext:
 def _with_clock(resources: Resources, clock: Callable[[], datetime]) -> Resources:
     fields = {name: getattr(resources, name) for name in Resources.__slots__}
     return Resources(**{**fields, "clock": clock})
-
-
-@asynccontextmanager
-async def eventually(within: float = 10) -> AsyncIterator[None]:
-    """A deadline for a block that polls for a condition."""
-    async with asyncio.timeout(within):
-        yield

@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from arq.typing import WorkerCoroutine
 
 _STATEMENT_TIMEOUT = 60.0  # seconds
-_log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,75 @@
+"""A Redis that is killed and comes back, with what it had written down, under a working worker."""
+
+import asyncio
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from redis.exceptions import RedisError
+
+from tests.worker.conftest import StartWorker, until
+from tests.worker.testing_jobs import add_line, nap
+from worker.embedded_binaries import find_valkey
+from worker.enqueuer import Pool
+from worker.redis_pool import open_redis
+
+Restart = Callable[[], None]
+
+
+@pytest.fixture
+def port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+@pytest.fixture
+def restart(port: int, tmp_path: Path) -> Iterator[Restart]:
+    """Start the server of this test; again, after killing it."""
+    place = ["--port", str(port), "--bind", "127.0.0.1", "--dir", str(tmp_path)]
+    running: list[subprocess.Popen[bytes]] = []
+
+    def kill() -> None:
+        for process in running:
+            process.kill()
+            process.wait()
+
+    def restart() -> None:
+        kill()
+        options = ["--appendonly", "yes", "--appendfsync", "always", "--save", ""]
+        command = [str(find_valkey()), *place, *options]
+        running[:] = [subprocess.Popen(command, stdout=subprocess.DEVNULL)]
+
+    restart()
+    yield restart
+    kill()
+
+
+async def test_a_run_in_hand_survives_a_redis_that_is_killed_and_the_next_one_runs(
+    restart: Restart, port: int, start_worker: StartWorker, tmp_path: Path
+) -> None:
+    url, diary = f"redis://127.0.0.1:{port}", tmp_path / "diary"
+    await start_worker(redis_url=url)
+    pool = open_redis(url, Pool)
+    first = await pool.enqueue_job(nap.name, {"diary": str(diary), "seconds": 1})
+    assert first is not None
+    await until(lambda: asyncio.to_thread(diary.exists))
+
+    await asyncio.to_thread(restart)
+    await until(lambda: answers(pool))
+
+    assert await first.result(timeout=20, poll_delay=0.05) == "rested"
+    second = await pool.enqueue_job(add_line.name, {"diary": str(diary)})
+    assert second is not None
+    assert (await second.result(timeout=20, poll_delay=0.05))["lines"] == 3
+    assert diary.read_text().split("\n")[:2] == ["1 begin", "1 end"]
+    await pool.aclose()
+
+
+async def answers(pool: Pool) -> bool:
+    try:
+        return bool(await pool.ping())
+    except (RedisError, OSError):
+        return False
