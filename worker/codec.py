@@ -2,7 +2,7 @@
 
 `dumps` and `loads` are what a stock pool is given as `job_serializer` and `job_deserializer`.
 Beside ARQ's own keys a job carries `h`, headers that stock readers skip: `cid` (correlation id),
-`replay` (the run it replays), `label`.
+`replay` (the run it replays), `label`, `expires` (ms since 1970: not to be started after that).
 
 JSON cannot carry exceptions, and ARQ's `Job.result()` and `abort()` raise what they find: so a
 failure is stored as `{"$error": type, "message": …}` and becomes an exception again in `loads`.
@@ -11,6 +11,7 @@ failure is stored as `{"$error": type, "message": …}` and becomes an exception
 import asyncio
 import io
 import pickle  # only for the restricted reader below
+import pickletools
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -20,6 +21,14 @@ from pydantic_core import to_jsonable_python
 from typing_extensions import override
 
 _PICKLE = b"\x80"
+# What JSON has no word for is written as pydantic writes it.
+_AS_PYDANTIC = (
+    orjson.OPT_PASSTHROUGH_DATACLASS
+    | orjson.OPT_PASSTHROUGH_DATETIME
+    | orjson.OPT_PASSTHROUGH_SUBCLASS
+    | orjson.OPT_NON_STR_KEYS
+)
+EXPIRES = "expires"
 _ERROR = "$error"
 _CANCELLED = "CancelledError"
 
@@ -44,7 +53,7 @@ class JobFailedError(Exception):
         self.message = message
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # not frozen: one is made for every attempt
 class JobMessage:
     """A job as it lies in Redis. `arguments` is the one payload, however it was passed."""
 
@@ -52,6 +61,7 @@ class JobMessage:
     arguments: dict[str, Any]
     enqueued_at: datetime
     headers: dict[str, str] = field(default_factory=dict)
+    enqueued_ms: int = field(default=0, compare=False)
 
 
 def dumps(data: dict[str, Any]) -> bytes:
@@ -59,8 +69,13 @@ def dumps(data: dict[str, Any]) -> bytes:
     result = data.get("r")
     if isinstance(result, BaseException):
         data = {**data, "r": error_result(result)}
+    return dump_value(data)
+
+
+def dump_value(value: Any) -> bytes:
+    """Anything as JSON. Raises TypeError."""
     try:
-        return orjson.dumps(to_jsonable_python(data))
+        return orjson.dumps(value, to_jsonable_python, _AS_PYDANTIC)
     except Exception as error:
         raise TypeError(f"not JSON: {type(error).__name__}") from error
 
@@ -88,7 +103,8 @@ def cancelled_result(reason: str) -> dict[str, str]:
 
 def decode_job(raw: bytes, *, accept_pickle: bool = False) -> JobMessage:
     """Read a job that any pool wrote. Raises UndecodableError."""
-    if raw[:1] == _PICKLE:
+    is_pickle = raw[:1] == _PICKLE
+    if is_pickle:
         if not accept_pickle:
             raise UndecodableError(PICKLE_REFUSED)
         data = _restricted_unpickle(raw)
@@ -98,10 +114,13 @@ def decode_job(raw: bytes, *, accept_pickle: bool = False) -> JobMessage:
         except orjson.JSONDecodeError as error:
             raise UndecodableError(f"the payload is not JSON: {error}") from None
     try:
+        name, arguments = _name(data["f"]), _arguments(data["a"], data["k"])
         return JobMessage(
-            function=_name(data["f"]),
-            arguments=orjson.loads(dumps(_arguments(data["a"], data["k"]))),
+            function=name,
+            # From here on all payloads are what JSON can say.
+            arguments=orjson.loads(dumps(arguments)) if is_pickle else arguments,
             enqueued_at=datetime.fromtimestamp(int(data["et"]) / 1000, UTC),
+            enqueued_ms=int(data["et"]),
             headers=_headers(data.get("h")),
         )
     except (KeyError, TypeError, ValueError, OverflowError, OSError) as error:
@@ -119,7 +138,7 @@ def _arguments(args: Any, kwargs: Any) -> dict[str, Any]:
     if not args:
         return dict(kwargs)
     if len(args) == 1 and isinstance(args[0], dict) and not kwargs:
-        return dict(args[0])
+        return args[0]
     raise UndecodableError(
         "a job takes one payload: enqueue_job(name, {...}) or enqueue_job(name, field=value), "
         f"not {len(args)} positional and {len(kwargs)} keyword arguments"
@@ -150,9 +169,20 @@ class _Builtins(pickle.Unpickler):
 
 def _restricted_unpickle(raw: bytes) -> dict[str, Any]:
     try:
+        _check_memo(raw)
         data = _Builtins(io.BytesIO(raw)).load()
     except Exception as error:  # noqa: BLE001 - hostile bytes may raise anything
         raise UndecodableError(f"the pickled payload is not plain builtins: {error}") from None
     if not isinstance(data, dict):
         raise UndecodableError("this is no ARQ job: the pickle holds no dict")
     return data
+
+
+def _check_memo(raw: bytes) -> None:
+    """Python makes room for the greatest index that a pickle names: some bytes could take it all.
+
+    An honest pickle numbers what it holds, and holds less than it has bytes.
+    """
+    for opcode, argument, _ in pickletools.genops(raw):
+        if opcode.name in {"PUT", "LONG_BINPUT"} and (argument or 0) > len(raw):
+            raise pickle.UnpicklingError("it remembers more than it holds")

@@ -94,6 +94,14 @@ async def get_dead_letter(db: "asyncpg.Pool[asyncpg.Record]", dead_letter_id: in
     return _dead_letter(row)
 
 
+async def count_waiting(db: "asyncpg.Pool[asyncpg.Record]") -> dict[str, int]:
+    """How many wait for somebody, by queue; queues without any are left out."""
+    rows = await db.fetch(
+        "select queue, count(*) as waiting from dead_letters where status = 'dead' group by queue"
+    )
+    return {row["queue"]: row["waiting"] for row in rows}
+
+
 async def attempts_of(db: "asyncpg.Pool[asyncpg.Record]", run_id: str) -> list[Attempt]:
     """What happened to a run, oldest first."""
     rows = await db.fetch(

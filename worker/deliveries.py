@@ -68,7 +68,7 @@ class Found:
     claimed_at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # not frozen: one is made for every attempt
 class RecordedMailer:
     """The Mailer of one attempt."""
 

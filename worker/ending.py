@@ -7,18 +7,22 @@ from typing import Any
 
 
 class State(StrEnum):
-    """Where a run stands after an attempt. The first three are final."""
+    """Where a run stands after an attempt. The first four are final."""
 
     SUCCEEDED = "succeeded"
     CANCELLED = "cancelled"
     DEAD = "dead"
+    EXPIRED = "expired"
     RETRYING = "retrying"
     SNOOZED = "snoozed"
     RELEASED = "released"
 
     @property
     def is_final(self) -> bool:
-        return self in {State.SUCCEEDED, State.CANCELLED, State.DEAD}
+        return self in _FINAL
+
+
+_FINAL = frozenset({State.SUCCEEDED, State.CANCELLED, State.DEAD, State.EXPIRED})
 
 
 class Reason(StrEnum):
@@ -30,7 +34,6 @@ class Reason(StrEnum):
     UNDECODABLE = "undecodable"
     UNKNOWN_JOB = "unknown_job"
     POISON = "poison"
-    EXPIRED = "expired"
     UNRECORDABLE = "unrecordable"
 
 
@@ -43,7 +46,7 @@ class Failure:
     traceback: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True)  # not frozen: one is made for every attempt
 class Ending:
     """`wait` until the run comes due again; `reason` is a Reason for dead ones, else a sentence."""
 

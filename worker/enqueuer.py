@@ -9,22 +9,22 @@ What it writes is ARQ's own wire format, so stock pools and ours live side by si
 
 import contextvars
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from secrets import token_hex
 from typing import Any
-from uuid import uuid4
 
+import orjson
 from arq.connections import ArqRedis
-from arq.constants import abort_jobs_ss, job_key_prefix, result_key_prefix
 from arq.jobs import Job as ArqJob
 from arq.utils import timestamp_ms, to_ms, to_unix_ms
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import TimeoutError as RedisTimeoutError
+from pydantic_core import to_json
 from typing_extensions import override
 
 from jobs.kit import Enqueued, Job, Payload, PayloadError, discover, queue_key
-from worker.codec import dumps, loads
-from worker.engine.store import script
+from worker.codec import EXPIRES, dumps, loads
+from worker.engine.writer import RunWriter
 from worker.redis_pool import open_redis
 from worker.settings import load_settings
 
@@ -42,13 +42,45 @@ class WrongQueueError(Exception):
     """The job does not run on the queue that was asked for."""
 
 
+@dataclass(frozen=True, slots=True)
+class When:
+    """When a run comes due: at an instant, or after a wait; and until when it may start."""
+
+    due_ms: int | None = None
+    wait_ms: int = 0
+    expires_ms: int | None = None
+
+    @classmethod
+    def of(
+        cls,
+        defer_until: datetime | None,
+        defer_by: float | timedelta | None,
+        expires: float | timedelta | None,
+    ) -> "When":
+        """From ARQ's parameters. Raises ValueError."""
+        if expires is not None and (to_ms(expires) or 0) <= 0:
+            raise ValueError("_expires is more than nothing, or None")
+        if defer_until is not None and defer_by is not None:
+            raise ValueError("give either _defer_until or _defer_by, not both")
+        due_ms = None if defer_until is None else to_unix_ms(defer_until)
+        return cls(due_ms, to_ms(defer_by) or 0, to_ms(expires))
+
+
+_NOW = When()
+
+
 class Pool(ArqRedis):
     """ARQ's pool, with jobs it knows: a wrong payload raises before anything is sent."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         options = {"job_serializer": dumps, "job_deserializer": loads, **kwargs}
         super().__init__(*args, **options)
-        self._enqueue = self.register_script(script("enqueue"))
+        self._runs = RunWriter(self)
+
+    @override
+    async def aclose(self, close_connection_pool: bool | None = None) -> None:
+        self._runs.close()
+        await super().aclose(close_connection_pool)
 
     @override
     async def enqueue_job(  # type: ignore[override]  # D22
@@ -76,19 +108,53 @@ class Pool(ArqRedis):
             raise WrongQueueError(
                 f"{job.name} runs on the queue {job.queue!r}, not {_queue_name!r}"
             )
-        if _expires is not None and (to_ms(_expires) or 0) <= 0:
-            raise ValueError("_expires is more than nothing, or None")
-        if _defer_until is not None and _defer_by is not None:
-            raise ValueError("give either _defer_until or _defer_by, not both")
         enqueued = await self.enqueue(
             job,
             job.validate(_one_payload(job, args, kwargs)),
             run_id=_job_id,
-            due_ms=None if _defer_until is None else to_unix_ms(_defer_until),
-            wait_ms=to_ms(_defer_by) or 0,
-            expires_ms=to_ms(_expires),
+            when=When.of(_defer_until, _defer_by, _expires),
         )
         return self.handle(enqueued.run_id, job) if enqueued.is_new else None
+
+    async def enqueue_many(
+        self,
+        function: str,
+        payloads: Sequence[Mapping[str, Any] | Payload],
+        *,
+        _defer_until: datetime | None = None,
+        _defer_by: float | timedelta | None = None,
+        _expires: float | timedelta | None = None,
+    ) -> list[ArqJob | None]:
+        """Enqueue one run of `function` for each payload, in one round trip per some hundred.
+
+        All payloads are checked first: PayloadError names the first that is wrong, by its place.
+        Returns for each what `enqueue_job` returns, in their order. After an error of Redis some
+        may be enqueued; with an idempotency key the call can be repeated.
+        """
+        job = known_job(function)
+        when = When.of(_defer_until, _defer_by, _expires)
+        headers = {"cid": correlation_id.get() or token_hex(16)}
+        head, tail = _message(job.name, when, headers)
+        runs = []
+        for place, given in enumerate(payloads):
+            try:
+                payload = job.validate(given)
+            except PayloadError as error:
+                problems = [f"payload {place}: {problem}" for problem in error.problems]
+                raise PayloadError(job.name, problems) from None
+            runs.append((_run_id(job, payload), head + to_json(payload) + tail))
+        verdicts = await self._runs.write(
+            queue_key(job.queue),
+            job.name,
+            runs,
+            due_ms=when.due_ms,
+            wait_ms=when.wait_ms,
+            is_certain=job.idempotency_key is None,
+        )
+        return [
+            self.handle(run_id, job) if is_new else None
+            for (run_id, _), is_new in zip(runs, verdicts, strict=True)
+        ]
 
     async def add_job(self, queue: str, name: str, job: Mapping[str, Any]) -> ArqJob | None:
         """Enqueue by queue, name, type and data: `add_job("email", "daily", {"type", "data"})`.
@@ -108,33 +174,28 @@ class Pool(ArqRedis):
         payload: Payload,
         *,
         run_id: str | None = None,
-        due_ms: int | None = None,
-        wait_ms: int = 0,
-        expires_ms: int | None = None,
+        when: When = _NOW,
         headers: Mapping[str, str] | None = None,
     ) -> Enqueued:
         """Enqueue a checked payload; says which run it led to, new or not."""
-        key = job.key_of(payload)
-        is_ours = run_id is None and key is None
-        run_id = run_id or (f"{job.name}:{key}" if key else uuid4().hex)
+        is_certain = run_id is None and job.idempotency_key is None
+        run_id = run_id or _run_id(job, payload)
         if not 0 < len(run_id) <= _RUN_ID_LIMIT:
             raise ValueError(
                 f"a run id has 1 to {_RUN_ID_LIMIT} characters, this has {len(run_id)}"
             )
-        data = payload.model_dump(mode="json")
-        is_new = await self.enqueue_raw(
-            job.name,
-            data,
-            queue=job.queue,
-            run_id=run_id,
-            due_ms=due_ms,
-            wait_ms=wait_ms,
-            expires_ms=expires_ms,
-            headers={"cid": correlation_id.get() or uuid4().hex, **(headers or {})},
+        head, tail = _message(
+            job.name, when, {"cid": correlation_id.get() or token_hex(16), **(headers or {})}
         )
-        # An id of our own making can only be taken by our own call, sent again by the client
-        # because the first answer was lost.
-        return Enqueued(run_id, is_new or is_ours)
+        is_new = await self._runs.write_one(
+            queue_key(job.queue),
+            job.name,
+            (run_id, head + to_json(payload) + tail),
+            due_ms=when.due_ms,
+            wait_ms=when.wait_ms,
+            is_certain=is_certain,
+        )
+        return Enqueued(run_id, is_new)
 
     async def enqueue_raw(
         self,
@@ -143,38 +204,18 @@ class Pool(ArqRedis):
         *,
         queue: str,
         run_id: str,
-        due_ms: int | None = None,
-        wait_ms: int = 0,
-        expires_ms: int | None = None,
+        when: When = _NOW,
         headers: Mapping[str, str],
     ) -> bool:
         """Write one run as it is. For callers that have checked it; true when it is new."""
-        message = {
-            "t": None,
-            "f": name,
-            "a": [data],
-            "k": {},
-            "et": timestamp_ms(),
-            "h": dict(headers),
-        }
-        keys = [
-            job_key_prefix + run_id,
-            result_key_prefix + run_id,
+        head, tail = _message(name, when, headers)
+        return await self._runs.write_one(
             queue_key(queue),
-            abort_jobs_ss,
-        ]
-        args = [
-            run_id,
-            dumps(message),
-            "" if due_ms is None else due_ms,
-            wait_ms,
-            "" if expires_ms is None else expires_ms,
-        ]
-        try:
-            return bool(await self._enqueue(keys=keys, args=args))
-        except (RedisConnectionError, RedisTimeoutError):
-            # A kept connection may have died unnoticed; the same id makes a second call harmless.
-            return bool(await self._enqueue(keys=keys, args=args))
+            name,
+            (run_id, head + orjson.dumps(data) + tail),
+            due_ms=when.due_ms,
+            wait_ms=when.wait_ms,
+        )
 
     def handle(self, run_id: str, job: Job[Any, Any]) -> ArqJob:
         """ARQ's `Job` for a run: `result()`, `status()`, `info()`, `abort()`."""
@@ -208,6 +249,22 @@ def known_job(name: str) -> Job[Any, Any]:
         hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(jobs))}"
         raise UnknownJobError(f"no job is called {name!r}; {hint}")
     return job
+
+
+def _run_id(job: Job[Any, Any], payload: Payload) -> str:
+    key = job.key_of(payload)
+    return token_hex(16) if key is None else f"{job.name}:{key}"
+
+
+def _message(name: str, when: When, headers: Mapping[str, str]) -> tuple[bytes, bytes]:
+    """ARQ's job record as JSON, up to the payload and from there on."""
+    now = timestamp_ms()
+    if when.expires_ms is not None:
+        # Not as an expiry of the key: a run that came too late shall be seen, with its payload.
+        headers = {**headers, EXPIRES: str(now + when.expires_ms)}
+    # Headers first: by them `claim.lua` sees that the payload is ours, and has no expiry.
+    head = orjson.dumps({"h": headers, "t": None, "f": name, "a": []})[:-2]
+    return head, b'],"k":{},"et":%d}' % now
 
 
 def _one_payload(

@@ -13,9 +13,9 @@ from arq.worker import Function
 
 from clients.errors import RequestRejectedError, ServiceUnavailableError
 from jobs.kit import Cancel, Job, PayloadError, Queue, Retry, Snooze
-from worker.codec import JobMessage, UndecodableError, decode_job
+from worker.codec import EXPIRES, JobMessage, UndecodableError, decode_job
 from worker.ending import Ending, Failure, Reason, State
-from worker.engine.store import Claim
+from worker.engine.claims import Claim, instant
 from worker.telemetry.redaction import redact_text
 
 # A run that ended with its worker this often is not given to another one.
@@ -45,7 +45,7 @@ class Policy:
         return job.retry or self.queues[job.queue].retry
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: one is made for every attempt
 class Call:
     """A decoded claim: a job to run with a message, or the ending that it has without running."""
 
@@ -78,28 +78,38 @@ class Runner:
     def prepare(self, claim: Claim) -> Call:
         """Decode and look up; see whether there is anything to run. Never raises."""
         if claim.raw is None:
-            return Call(None, ending=_dead(Reason.EXPIRED, "the payload expired before it started"))
+            return Call(None, ending=_expired("its payload expired in Redis before it started"))
         try:
             message = decode_job(claim.raw, accept_pickle=self._policy.accept_pickle)
         except UndecodableError as error:
             return Call(None, ending=_dead_of(Reason.UNDECODABLE, error))
         job = self._jobs.get(message.function)
-        if claim.aborted_at is not None and claim.aborted_at >= message.enqueued_at:
+        if claim.aborted_ms is not None and instant(claim.aborted_ms) >= message.enqueued_at:
             ending = Ending(state=State.CANCELLED, reason="aborted before it started")
         elif claim.crashes >= MAX_CRASHES:
             sentence = f"{claim.crashes} workers ended while they had this run in hand"
             ending = _dead(Reason.POISON, sentence)
+        elif self._is_late(claim, message):
+            ending = _expired("it was not to be started after so long")
         elif job is None:
             ending = self._unknown(claim, message)
         else:
             return Call(message, job)
         return Call(message, job, ending)
 
+    def _is_late(self, claim: Claim, message: JobMessage) -> bool:
+        """Only of a run that never started: what has begun goes on."""
+        latest = message.headers.get(EXPIRES, "")
+        if not latest.isdigit() or claim.attempts_spent or claim.crashes:
+            return False
+        return int(latest) < self._clock().timestamp() * 1000
+
     def _unknown(self, claim: Claim, message: JobMessage) -> Ending:
         now = self._clock()
-        waited = now - (claim.unknown_since or now)
+        since = now if claim.unknown_ms is None else instant(claim.unknown_ms)
+        waited = now - since
         sentence = f"no job is called {message.function!r} here"
-        if claim.unknown_since is not None and waited >= self._policy.unknown_job_grace:
+        if claim.unknown_ms is not None and waited >= self._policy.unknown_job_grace:
             return _dead(Reason.UNKNOWN_JOB, f"{sentence}, nor on another worker for {waited}")
         wait = timedelta(seconds=random.uniform(*_UNKNOWN_WAIT))  # noqa: S311 - spreads, hides nothing
         return Ending(state=State.RELEASED, wait=wait, reason=sentence, is_unknown=True)
@@ -107,39 +117,35 @@ class Runner:
     def job_of(self, message: JobMessage | None) -> Job[Any, Any] | None:
         return self._jobs.get(message.function) if message else None
 
-    async def run(self, claim: Claim, job: Job[Any, Any], message: JobMessage) -> Ending:
-        """Run the coroutine within its time and judge how it ended."""
-        context = {
+    def context(self, claim: Claim, message: JobMessage) -> dict[str, Any]:
+        """ARQ's context of one attempt, and the job's name and headers."""
+        return {
             **self._context,
             "job_id": claim.run_id,
-            "job_try": claim.attempt,
+            "job_try": claim.attempts_spent + 1,
             "enqueue_time": message.enqueued_at,
-            "score": claim.due_at.timestamp() * 1000,
+            "score": claim.due_ms,
             "headers": message.headers,
+            "job_name": message.function,
         }
-        coroutine = self._functions[job.name].coroutine(context, message.arguments)
-        deadline = asyncio.timeout(job.timeout.total_seconds())
+
+    async def run(
+        self, claim: Claim, job: Job[Any, Any], message: JobMessage, context: dict[str, Any]
+    ) -> Ending:
+        """Run the coroutine and judge how it ended."""
         try:
-            async with deadline:
-                result = await coroutine
-        except TimeoutError as error:
-            if not deadline.expired():
-                return self._failed(claim, job, error)
+            result = await self._functions[job.name].coroutine(context, message.arguments)
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
                 raise
-            stray = StrayCancelError("the job was cancelled from within")
-            return self._failed(claim, job, stray)
+            return self.judge(claim, job, StrayCancelError("the job was cancelled from within"))
         except BaseException as error:  # noqa: BLE001 - even SystemExit ends the run, not the worker
-            return self._failed(claim, job, error)
-        else:
-            if not deadline.expired():
-                return Ending(state=State.SUCCEEDED, result=result)
-        late = JobTimeoutError(f"it ran out of time after {job.timeout.total_seconds():g} s")
-        return self._failed(claim, job, late)
+            return self.judge(claim, job, error)
+        return Ending(State.SUCCEEDED, result)
 
-    def _failed(self, claim: Claim, job: Job[Any, Any], error: BaseException) -> Ending:
+    def judge(self, claim: Claim, job: Job[Any, Any], error: BaseException) -> Ending:
+        """What becomes of a run whose attempt raised this."""
         match error:
             case Cancel():
                 return Ending(state=State.CANCELLED, reason=error.reason)
@@ -156,6 +162,10 @@ class Runner:
         if isinstance(error, ServiceUnavailableError) and error.retry_after is not None:
             wait = max(wait, error.retry_after)
         return Ending(state=State.RETRYING, wait=wait, failure=failure_of(error))
+
+
+def _expired(reason: str) -> Ending:
+    return Ending(state=State.EXPIRED, reason=reason, failure=Failure("ExpiredError", reason, ""))
 
 
 def _dead(reason: Reason, message: str) -> Ending:

@@ -12,11 +12,12 @@ from jobs.kit import Queue, all_jobs
 from worker import __version__
 from worker.background import cancel
 from worker.clock import utc_now
-from worker.engine.store import sizes
+from worker.engine.fleet import sizes
 from worker.enqueuer import Pool
 from worker.ledger import Ledger
 from worker.lifespan import Resources, open_resources
 from worker.migrate import MigrationError, pending
+from worker.retention import Keep, Retention
 from worker.settings import Settings
 from worker.sidecar.app import Sidecar
 from worker.sidecar.health import Health
@@ -77,7 +78,10 @@ async def open_runtime(settings: Settings, pool: Pool) -> AsyncIterator[Runtime]
         health.add("redis", lambda: _check_redis(pool))
         health.add("postgres", lambda: _check_postgres(resources.db))
         await stack.enter_async_context(health.watching())
-        await stack.enter_async_context(_writing(Ledger(pool, resources.db)))
+        ledger = Ledger(pool, resources.db, keep_completed=settings.keep_completed)
+        retention = Retention(resources.db, Keep.of(settings))
+        await stack.enter_async_context(_running(retention))
+        await stack.enter_async_context(_writing(ledger))
         yield Runtime(resources, metrics, health, sidecar)
 
 
@@ -100,6 +104,15 @@ async def _require_schema(settings: Settings) -> None:
         raise StartupError(
             f"the database lacks {len(missing)} migrations ({missing[0]} …): run `deskhand migrate`"
         )
+
+
+@asynccontextmanager
+async def _running(retention: Retention) -> AsyncIterator[None]:
+    task = asyncio.create_task(retention.run())
+    try:
+        yield
+    finally:
+        await cancel([task])
 
 
 @asynccontextmanager

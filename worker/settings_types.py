@@ -61,6 +61,12 @@ def _url(*schemes: str, needs_user: bool = False) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _names_a_project(value: SecretStr) -> SecretStr:
+    if not _parts(value.get_secret_value()).path.rpartition("/")[2].isdecimal():
+        raise ValueError("its project is missing: https://key@host/project, where it is a number")
+    return value
+
+
 def _parts(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
@@ -73,10 +79,14 @@ def _parts(url: str) -> SplitResult:
 
 RedisUrl = Annotated[SecretStr, _url("redis", "rediss", "unix", "redis+sentinel")]
 DatabaseUrl = Annotated[SecretStr, _url("postgresql", "postgres")]
-SentryDsn = Annotated[SecretStr, _url("https", "http", needs_user=True)]
+SentryDsn = Annotated[
+    SecretStr, _url("https", "http", needs_user=True), AfterValidator(_names_a_project)
+]
 Lease = Annotated[float, Field(ge=3, le=3600, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
 FirstWait = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]  # Exponential's cap
+Days = Annotated[int, Field(ge=1, le=36_500)]
+KeptRuns = Annotated[int, Field(ge=0, le=1_000_000)]
 Zone = Annotated[str, AfterValidator(_known_zone)]
 QueueNames = Annotated[
     tuple[str, ...], NoDecode, BeforeValidator(_split), AfterValidator(_known_queues)

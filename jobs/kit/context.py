@@ -25,7 +25,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # not frozen: one is made for every attempt
 class Run:
     """Which run this is. `key` makes its effects unique: the idempotency key, else the run's id."""
 
@@ -89,9 +89,9 @@ class Offload(Protocol):
 JobPayload = TypeVar("JobPayload", bound=Payload)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # not frozen: one is made for every attempt
 class JobContext:
-    """Everything a job may touch. Built by the runtime for each attempt.
+    """Everything a job may touch. Built by the runtime for each attempt, and for nobody else.
 
     offload   runs a module-level function in a process that is killed with the attempt
     scratch   a directory for temporary files, gone when the `with` ends

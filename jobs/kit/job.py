@@ -49,6 +49,15 @@ class Job(Generic[P, R]):
     aliases: tuple[str, ...]
     sensitive: frozenset[str]
 
+    @property
+    def seconds(self) -> float:
+        """The timeout."""
+        return self.timeout.total_seconds()
+
+    @property
+    def result_ttl_ms(self) -> int:
+        return int(self.result_ttl.total_seconds() * 1000)
+
     async def __call__(self, ctx: JobContext, payload: P) -> R:
         return await self.function(ctx, payload)
 
@@ -59,6 +68,8 @@ class Job(Generic[P, R]):
         """
         if isinstance(data, Payload):
             data = data.model_dump(mode="json")
+        if type(data) is dict and not is_strict:
+            return self._validated(data)  # read from JSON: its names are text
         if not isinstance(data, Mapping) or not all(isinstance(name, str) for name in data):
             raise PayloadError(self.name, ["payload: it is a mapping of field names to values"])
         unknown = sorted(set(data) - set(self.payload.model_fields)) if is_strict else []
@@ -66,9 +77,12 @@ class Job(Generic[P, R]):
             known = ", ".join(self.payload.model_fields)
             names = ", ".join(unknown)
             raise PayloadError(self.name, [f"unknown field {names} (it has: {known})"])
+        return self._validated(dict(data))
+
+    def _validated(self, data: dict[str, Any]) -> P:
         try:
             # Through JSON's rules, because that is what the run will carry.
-            return self.payload.model_validate(dict(data), strict=False)
+            return self.payload.model_validate(data, strict=False)
         except ValidationError as error:
             raise PayloadError(self.name, _problems(error)) from None
 

@@ -59,7 +59,7 @@ async def start_worker(make_settings: MakeSettings) -> AsyncIterator[StartWorker
 @asynccontextmanager
 async def _running(worker: Worker) -> AsyncIterator[None]:
     worker.main_task = task = asyncio.create_task(worker.main())
-    while worker.hands is None and not task.done():
+    while worker.engine is None and not task.done():
         await asyncio.sleep(0.01)
     try:
         if task.done():

@@ -121,7 +121,6 @@ async def test_anything_else_than_one_payload_is_refused(
 async def test_a_field_may_be_called_as_arqs_own_parameters(pool: Pool, worker: Worker) -> None:
     run = await pool.enqueue_job("testing_enqueuer.take_function", function="f", job_id="j")
 
-    assert (await message(pool, run))["a"] == [{"function": "f", "job_id": "j"}]
     assert run is not None
     assert await run.result(timeout=10, poll_delay=0.02) == "f"
 
@@ -314,31 +313,34 @@ async def test_both_ways_to_wait_are_refused(pool: Pool) -> None:
     assert await is_empty(pool)
 
 
-async def test_a_payload_expires_only_when_asked_to(pool: Pool) -> None:
-    await pool.enqueue_job("testing.ship_order", order_id=1, _job_id="never")
-    await pool.enqueue_job("testing.ship_order", order_id=1, _job_id="soon", _expires=60)
-    await pool.enqueue_job(
-        "testing.ship_order", order_id=1, _job_id="later", _expires=timedelta(hours=1)
-    )
-
-    lives = [await pool.ttl(f"arq:job:{run_id}") for run_id in ("never", "soon", "later")]
-
-    assert lives == [-1, pytest.approx(60, abs=3), pytest.approx(3600, abs=3)]
-
-
-async def test_a_run_that_expired_before_it_started_is_a_dead_letter(
+async def test_a_run_that_came_too_late_is_not_started_and_is_seen(
     pool: Pool, start_worker: Any, ledgered: Ledgered
 ) -> None:
-    await pool.enqueue_job("testing.ship_order", order_id=1, _job_id="late", _expires=0.01)
-    await until(lambda: payload_is_gone(pool))
+    for run_id, expires in (("late", 0.01), ("in time", timedelta(hours=1)), ("never", None)):
+        await pool.enqueue_job("testing.ship_order", order_id=1, _job_id=run_id, _expires=expires)
+    await asyncio.sleep(0.02)
 
     await start_worker()
 
-    assert (await ledgered.dead_letter("late"))["reason"] == "expired"
+    late = await ledgered.run("late", state="expired")
+    assert (late["job"], late["reason"]) == (
+        "testing.ship_order",
+        "it was not to be started after so long",
+    )
+    for run_id in ("in time", "never"):
+        await ledgered.run(run_id, state="succeeded")
+    with pytest.raises(JobFailedError, match="not to be started"):
+        await Job("late", pool, _queue_name=EMAIL, _deserializer=loads).result()
 
 
-async def payload_is_gone(pool: Pool) -> bool:
-    return not await pool.exists("arq:job:late")
+async def test_a_payload_that_a_stock_pool_let_expire_is_seen(
+    pool: Pool, start_worker: Any, ledgered: Ledgered
+) -> None:
+    await pool.zadd("arq:queue", {"late": 1})
+
+    await start_worker()
+
+    assert (await ledgered.run("late", state="expired"))["job"] == "<unknown>"
 
 
 async def test_arqs_way_to_start_at_a_later_attempt_has_no_effect(
@@ -575,7 +577,9 @@ async def test_a_redis_that_is_not_there_is_an_error_at_once(tmp_path: Path) -> 
 
 
 async def test_enqueueing_is_one_round_trip(pool: Pool, redis_url: str) -> None:
-    await pool.enqueue_job("testing.ship_order", order_id=1)
+    await pool.ping()
+    for order in range(2):  # the first one connects, and loads the script
+        await pool.enqueue_job("testing.ship_order", order_id=order, _job_id=f"order {order}")
     async with open_redis(redis_url, Pool) as watcher, watcher.monitor() as monitor:
         await pool.enqueue_job("testing.ship_order", order_id=2, _defer_by=5, _expires=60)
         await pool.echo("done")

@@ -314,7 +314,8 @@ async def test_a_run_that_was_given_back_is_due_at_once(
     due_ms = await pool.zscore("arq:queue", run_id)
     assert due_ms is not None
     assert due_ms / 1000 <= seconds + 1
-    assert await pool.exists(f"arq:in-progress:{run_id}", f"arq:retry:{run_id}") == 0
+    assert await pool.exists(f"arq:in-progress:{run_id}") == 0
+    assert await pool.get(f"arq:retry:{run_id}") == b"0"
 
 
 async def test_the_lines_of_a_run_have_their_format(
@@ -325,14 +326,36 @@ async def test_the_lines_of_a_run_have_their_format(
     await log.until("Run succeeded")
 
     correlation = (await ledgered.run(run_id, state="succeeded"))["correlation_id"]
-    begin, end = log.of(run_id)
-    assert [begin["message"], end["message"]] == ["Run started", "Run succeeded"]
-    assert begin["level"] == end["level"] == "INFO"
-    assert begin["at"] <= end["at"]
-    for record in (begin, end):
-        assert (record["job"], record["queue"]) == ("testing.add_line", "default")
-        assert (record["attempt"], record["correlation_id"]) == (1, correlation)
+    (end,) = log.of(run_id)
+    assert (end["message"], end["level"]) == ("Run succeeded", "INFO")
+    assert (end["job"], end["queue"]) == ("testing.add_line", "default")
+    assert (end["attempt"], end["correlation_id"]) == (1, correlation)
+    assert 0 <= end["wait_ms"] < 20_000
     assert 0 <= end["duration_ms"] < 10_000
+
+
+async def test_debugging_shows_the_start_of_a_run_too(
+    spawn_worker: SpawnWorker, enqueue: Enqueue, log: Log
+) -> None:
+    spawn_worker(LOG_LEVEL="debug")
+    run_id = await enqueue("testing.add_line")
+    await log.until("Run succeeded")
+
+    begin, end = log.of(run_id)
+    assert (begin["message"], end["message"]) == ("Run started", "Run succeeded")
+    assert begin["correlation_id"] == end["correlation_id"]
+
+
+@pytest.mark.parametrize(("log_runs", "lines"), [("problems", ["Run cancelled"]), ("none", [])])
+async def test_which_runs_are_logged_can_be_chosen(
+    spawn_worker: SpawnWorker, enqueue: Enqueue, log: Log, log_runs: str, lines: list[str]
+) -> None:
+    run_ids = {await enqueue("testing.add_line"), await enqueue("testing.cancel")}
+
+    assert await exit_code(spawn_worker("--burst", LOG_RUNS=log_runs)) == 0
+
+    messages = [record["message"] for run_id in run_ids for record in log.of(run_id)]
+    assert messages == lines
 
 
 async def test_the_lines_of_a_failure_name_error_and_attempt(
@@ -362,8 +385,8 @@ async def test_a_child_run_has_the_correlation_id_of_the_request(
 
     assert await exit_code(spawn_worker("--burst")) == 0
 
-    started = [record for record in log.records if record["message"] == "Run started"]
-    assert [(record["job"], record["correlation_id"]) for record in started] == [
+    ended = [record for record in log.records if record["message"] == "Run succeeded"]
+    assert [(record["job"], record["correlation_id"]) for record in ended] == [
         ("testing.pass_on", "request-42"),
         ("testing.add_line", "request-42"),
     ]
@@ -406,8 +429,7 @@ async def test_json_lines_hold_the_same(
 
     lines = [json.loads(line) for line in log.text.splitlines()]
     assert all(list(line)[:4] == ["timestamp", "level", "message", "logger"] for line in lines)
-    begin, end = [line for line in lines if line.get("run_id") == run_id]
-    assert (begin["message"], end["message"]) == ("Run started", "Run succeeded")
-    assert begin["correlation_id"] == end["correlation_id"]
+    (end,) = [line for line in lines if line.get("run_id") == run_id]
+    assert end["message"] == "Run succeeded"
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", end["timestamp"])
     assert isinstance(end["duration_ms"], int)

@@ -4,15 +4,18 @@ import asyncio
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
 from redis.exceptions import RedisError
 
 from tests.worker.conftest import StartWorker, until
+from tests.worker.ledger.records import put_together
 from tests.worker.testing_jobs import add_line, nap
 from worker.embedded_binaries import find_valkey
 from worker.enqueuer import Pool
+from worker.events import follow
 from worker.redis_pool import open_redis
 
 Restart = Callable[[], None]
@@ -73,3 +76,25 @@ async def answers(pool: Pool) -> bool:
         return bool(await pool.ping())
     except (RedisError, OSError):
         return False
+
+
+async def test_who_follows_events_goes_on_after_a_redis_that_was_killed(
+    restart: Restart, port: int
+) -> None:
+    url = f"redis://127.0.0.1:{port}"
+    pool = open_redis(url, Pool)
+    await until(lambda: answers(pool))
+    await put_together(pool, {b"+arq:queue\na.job": b"before"})
+
+    async with aclosing(follow(pool)) as events:
+        assert (await anext(events)).run_id == "before"
+        after = asyncio.create_task(anext(events))
+        await asyncio.sleep(0.1)
+        await asyncio.to_thread(restart)
+        await until(lambda: answers(pool))
+        await put_together(pool, {b">arq:queue\nw\n1": b"before"})
+
+        event = await asyncio.wait_for(after, 20)
+
+    assert (event.run_id, event.job) == ("before", "a.job")
+    await pool.aclose()

@@ -13,7 +13,7 @@ from clients.errors import ServiceUnavailableError
 from jobs.kit import QUEUES, Cancel, Fixed, Job, JobContext, Payload, Queue, Retry, Snooze
 from worker.codec import JobMessage, dumps
 from worker.ending import Ending, Reason, State
-from worker.engine.store import Claim
+from worker.engine.claims import Claim
 from worker.runner import Policy, Runner
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -26,7 +26,7 @@ async def _unused(ctx: JobContext, payload: Payload) -> None:
     return None
 
 
-def job_named(name: str, *, retry: Retry | None = None, timeout: float = 5) -> Job[Payload, None]:
+def job_named(name: str, *, retry: Retry | None = None) -> Job[Payload, None]:
     """A job that is declared to nobody else."""
     return Job(
         name=name,
@@ -34,7 +34,7 @@ def job_named(name: str, *, retry: Retry | None = None, timeout: float = 5) -> J
         payload=Payload,
         function=_unused,
         retry=retry,
-        timeout=timedelta(seconds=timeout),
+        timeout=timedelta(seconds=5),
         idempotency_key=None,
         schedule=None,
         result_ttl=timedelta(hours=1),
@@ -68,11 +68,10 @@ def claim_of(**changes: Any) -> Claim:
         "queue": QUEUES["default"],
         "token": "t",
         "raw": dumps({**message, "et": int(ENQUEUED.timestamp() * 1000), "h": {"cid": "c"}}),
-        "due_at": NOW,
+        "due_ms": NOW.timestamp() * 1000,
         "attempts_spent": 0,
-        "crashes": 0,
-        "aborted_at": None,
-        "unknown_since": None,
+        "leased_ms": 0,
+        "epoch": "e",
     }
     return Claim(**{**fields, **changes})
 
@@ -82,16 +81,15 @@ async def attempt(
     *,
     spent: int = 0,
     retry: Retry | None = TWICE,
-    timeout: float = 5,  # noqa: ASYNC109 - the job's, not this function's
     **policy: Any,
 ) -> Ending:
     """Run one attempt of a job with this coroutine."""
-    job = job_named("testing_runner.job", retry=retry, timeout=timeout)
+    job = job_named("testing_runner.job", retry=retry)
     runner = runner_of(job, coroutine, **policy)
     claim = claim_of(attempts_spent=spent)
     call = runner.prepare(claim)
     assert call.message is not None
-    return await runner.run(claim, job, call.message)
+    return await runner.run(claim, job, call.message, runner.context(claim, call.message))
 
 
 def raising(error: BaseException) -> Coroutine:
@@ -121,6 +119,7 @@ async def test_the_coroutine_gets_arqs_context_and_the_payload() -> None:
         "enqueue_time": ENQUEUED,
         "score": NOW.timestamp() * 1000,
         "headers": {"cid": "c"},
+        "job_name": "testing_runner.job",
     }
 
 
@@ -201,37 +200,7 @@ async def test_an_error_that_cannot_be_printed_is_remembered_by_its_type() -> No
     assert (ending.failure.error_type, ending.failure.message) == ("MuteError", "MuteError")
 
 
-# Out of time
-
-
-async def test_a_job_that_swallows_its_deadline_is_late_all_the_same() -> None:
-    async def go_on(ctx: dict[str, Any], payload: Any) -> str:
-        try:
-            await asyncio.Event().wait()
-        except asyncio.CancelledError:
-            return "done"
-        return "never"
-
-    ending = await attempt(go_on, timeout=0.02)
-
-    assert (ending.state, ending.result) == (State.RETRYING, None)
-    assert ending.failure is not None
-    assert ending.failure.error_type == "JobTimeoutError"
-    assert ending.failure.message == "it ran out of time after 0.02 s"
-
-
-async def test_an_error_on_the_way_out_of_time_is_the_one_that_is_told() -> None:
-    async def clean_up_badly(ctx: dict[str, Any], payload: Any) -> None:
-        try:
-            await asyncio.Event().wait()
-        finally:
-            raise ValueError("while cleaning up")
-
-    ending = await attempt(clean_up_badly, timeout=0.02, spent=1)
-
-    assert (ending.state, ending.reason) == (State.DEAD, Reason.ATTEMPTS_SPENT)
-    assert ending.failure is not None
-    assert ending.failure.error_type == "ValueError"
+# Being stopped
 
 
 async def test_being_told_to_stop_is_the_callers_business() -> None:
@@ -268,7 +237,6 @@ def test_a_run_with_a_payload_and_a_job_is_run() -> None:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"raw": None}, Reason.EXPIRED),
         ({"raw": b"?"}, Reason.UNDECODABLE),
         ({"crashes": 3}, Reason.POISON),
         ({"raw": b"?", "crashes": 3}, Reason.UNDECODABLE),
@@ -283,9 +251,37 @@ def test_what_cannot_run_is_dead_with_its_reason(changes: dict[str, Any], reason
     assert ending.failure.message
 
 
+def test_a_run_whose_payload_is_gone_has_expired() -> None:
+    ending = prepared(raw=None)
+
+    assert ending is not None
+    assert ending.state is State.EXPIRED
+    assert ending.failure is not None
+
+
+@pytest.mark.parametrize(
+    ("expires", "changes", "is_late"),
+    [
+        (-1, {}, True),
+        (1, {}, False),
+        (-1, {"attempts_spent": 1}, False),
+        (-1, {"crashes": 1}, False),
+    ],
+)
+def test_a_run_that_never_started_is_not_started_too_late(
+    expires: int, changes: dict[str, Any], *, is_late: bool
+) -> None:
+    latest = int((NOW.timestamp() + expires) * 1000)
+    message: dict[str, Any] = {"f": "testing_runner.job", "a": [{}], "k": {}, "et": 0}
+
+    ending = prepared(raw=dumps({**message, "h": {"expires": str(latest)}}), **changes)
+
+    assert (ending is not None and ending.state is State.EXPIRED) == is_late
+
+
 @pytest.mark.parametrize(("seconds", "is_meant"), [(-1, False), (0, True), (60, True)])
 def test_only_an_abort_after_the_enqueue_is_meant(seconds: int, *, is_meant: bool) -> None:
-    ending = prepared(aborted_at=ENQUEUED + timedelta(seconds=seconds), crashes=0)
+    ending = prepared(aborted_ms=(ENQUEUED.timestamp() + seconds) * 1000)
 
     assert (ending is not None and ending.state is State.CANCELLED) == is_meant
 
@@ -295,10 +291,10 @@ def test_only_an_abort_after_the_enqueue_is_meant(seconds: int, *, is_meant: boo
     [(None, State.RELEASED), (0, State.RELEASED), (9, State.RELEASED), (10, State.DEAD)],
 )
 def test_an_unknown_job_waits_for_the_grace(minutes: int | None, state: State) -> None:
-    since = None if minutes is None else NOW - timedelta(minutes=minutes)
+    since = None if minutes is None else (NOW.timestamp() - 60 * minutes) * 1000
     runner = runner_of(job_named("testing_runner.other"), raising(AssertionError()))
 
-    ending = runner.prepare(claim_of(unknown_since=since)).ending
+    ending = runner.prepare(claim_of(unknown_ms=since)).ending
 
     assert ending is not None
     assert ending.state is state

@@ -71,6 +71,7 @@ def test_a_machine_without_settings_has_all_defaults(read: ReadSettings) -> None
         "127.0.0.1",
         8500,
     )
+    assert (settings.keep_completed, settings.keep_failed, settings.keep_days) == (100, 500, 30)
     assert (settings.environment, settings.log_level) == ("development", "info")
     assert settings.worker_queues == tuple(QUEUES)
     assert (settings.email_provider, settings.storage_type) == ("file", "local")
@@ -260,6 +261,8 @@ def test_each_mail_provider_gets_its_own_settings(read: ReadSettings) -> None:
         ("JWT_SECRET", "canary"),
         ("SENTRY_DSN", "canary"),
         ("SENTRY_DSN", "https://canary.ingest.sentry.io/42"),
+        ("SENTRY_DSN", "https://canary@o1.ingest.sentry.io/"),
+        ("SENTRY_DSN", "https://key@o1.ingest.sentry.io/canary"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "canary"),
         ("PUBLIC_URL", "canary"),
         ("REDIS_URL", "http://canary"),
@@ -272,6 +275,10 @@ def test_each_mail_provider_gets_its_own_settings(read: ReadSettings) -> None:
         ("STORAGE_TYPE", "canary"),
         ("RUN_LEASE", "1"),
         ("SHUTDOWN_GRACE", "-1"),
+        ("KEEP_COMPLETED", "-1"),
+        ("KEEP_FAILED", "canary"),
+        ("KEEP_DAYS", "0"),
+        ("LOG_RUNS", "canary"),
     ],
 )
 def test_a_wrong_value_is_one_line_with_its_name_and_without_the_value(

@@ -1,4 +1,5 @@
-"""`deskhand …`: run the worker, migrate, enqueue, look after dead letters, check settings.
+"""`deskhand …`: run the worker, migrate, enqueue, look at queues and events, look after dead
+letters, prune, check settings.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 a service is away, 78 settings.
 """
@@ -8,7 +9,10 @@ import click
 from worker import __version__
 from worker.cli.config import config
 from worker.cli.dead import dead
+from worker.cli.events import events
 from worker.cli.jobs import enqueue, health, jobs
+from worker.cli.prune import prune
+from worker.cli.queues import queues
 from worker.cli.run import migrate, run, tour
 
 __all__ = ["main"]
@@ -20,5 +24,5 @@ def main() -> None:
     """deskhand: the back office's worker."""
 
 
-for command in (run, migrate, tour, jobs, enqueue, dead, health, config):
+for command in (run, migrate, tour, jobs, enqueue, queues, events, dead, prune, health, config):
     main.add_command(command)

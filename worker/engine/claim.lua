@@ -1,95 +1,123 @@
--- Claim due runs of several queues: one call, at most the free slots of each.
--- KEYS  the queues' sorted sets
--- ARGV  token, lease in ms, kept in s, the free slots of each queue in the order of KEYS,
---       then (queue, run id, token) of each run that this worker has in hand
--- Returns {queue index, run id, payload, due ms, attempts spent, crashes, abort ms, unknown since ms}…
+-- Claiming due runs of one queue.
 --
 -- A claim is `arq:in-progress:<id>` = token (stock workers and `Job.status()` look there) and the
 -- score moved to the lease's end: the run leaves the head of the queue, still counts as queued for
 -- `Job.result()`, and comes due by itself when its worker is gone.
---
--- Whoever can write to Redis can write nonsense. What concerns one run is called with `pcall`, so
--- that a run with keys of a wrong type is set aside and holds up none beside it.
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local token, lease, kept = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
-local day, page, furthest = 86400000, 64, 2000
-local claimed = {}
+local page_limit, furthest, most_bytes = 64, 2000, 4194304
 
-local function failed(reply) return type(reply) == 'table' and reply.err end
-
--- {payload, attempts spent, crashes, abort ms, unknown since ms}, or nil and what is wrong.
-local function take(id)
-  local payload = redis.pcall('GET', 'arq:job:' .. id)
-  if failed(payload) then return nil, payload.err end
-  local run = 'deskhand:run:' .. id
-  local is_new = redis.pcall('HSET', run, 'owner', token)
-  if failed(is_new) then return nil, is_new.err end
-  local crashes = redis.call('HGET', run, 'crashes') or '0'
-  if is_new == 0 then
-    -- The owner before never said how it ended.
-    crashes = redis.pcall('HINCRBY', run, 'crashes', 1)
-    if failed(crashes) then return nil, crashes.err end
-  end
-  redis.call('EXPIRE', run, kept)
-  local spent = redis.pcall('GET', 'arq:retry:' .. id)
-  if failed(spent) then return nil, spent.err end
-  local aborted = redis.pcall('ZSCORE', 'arq:abort', id)
-  if failed(aborted) then aborted = false end
-  return { payload, spent or '0', tostring(crashes), aborted, redis.call('HGET', run, 'unknown') }
+local function prefixed(prefix, ids)
+  local keys = {}
+  for position, id in ipairs(ids) do keys[position] = prefix .. id end
+  return keys
 end
 
-local function keep(id)
-  -- Started in time: from here on the payload outlives any retry.
-  local left = redis.call('PTTL', 'arq:job:' .. id)
-  if left >= 0 and left < day then redis.call('PEXPIRE', 'arq:job:' .. id, day + lease) end
-end
-
--- What this worker has in hand is not for it to claim again: after a silence of Redis that was
--- longer than the lease, this call may be the first that is answered.
-for position = 4 + #KEYS, #ARGV, 3 do
-  local queue, id, held = ARGV[position], ARGV[position + 1], ARGV[position + 2]
-  if redis.pcall('HGET', 'deskhand:run:' .. id, 'owner') == held
-      and redis.call('SET', 'arq:in-progress:' .. id, held, 'NX', 'PX', lease) then
-    redis.call('ZADD', queue, 'XX', now + lease, id)
-  end
-end
-
-for index, queue in ipairs(KEYS) do
-  local free, seen, skipped = tonumber(ARGV[3 + index]), 0, 0
-  while free > 0 and seen < furthest do
-    local due = redis.pcall(
-      'ZRANGEBYSCORE', queue, '-inf', now, 'WITHSCORES', 'LIMIT', skipped, page)
-    if failed(due) or #due == 0 then break end
-    for position = 1, #due, 2 do
-      if free == 0 then break end
-      seen = seen + 1
-      local id, score = due[position], due[position + 1]
-      local lock = 'arq:in-progress:' .. id
-      local locked = redis.pcall('SET', lock, token, 'NX', 'PX', lease)
-      if not locked or failed(locked) then
-        skipped = skipped + 1 -- somebody else's, with its score still here (a stock worker's)
-      else
-        local found, wrong = take(id)
-        if not found then
-          redis.call('XADD', 'deskhand:rejected', 'MAXLEN', '~', 1000, '*',
-            'queue', queue, 'run', id, 'why', wrong)
-          redis.call('ZREM', queue, id)
-          redis.call('DEL', lock)
-        elseif not found[1] and redis.call('EXISTS', 'arq:result:' .. id) == 1 then
-          -- Not a run: a stock abort() put a finished id back.
-          redis.call('ZREM', queue, id)
-          redis.pcall('ZREM', 'arq:abort', id)
-          redis.call('DEL', lock, 'deskhand:run:' .. id)
-        else
-          free = free - 1
-          redis.call('ZADD', queue, 'XX', now + lease, id)
-          if found[1] then keep(id) end
-          claimed[#claimed + 1] =
-            { index, id, found[1], score, found[2], found[3], found[4], found[5] }
-        end
-      end
+-- Lock up to `free` of the due ids; those locked by others are counted as skipped.
+local function lock(due, free, token, lease)
+  local ids, scores, skipped = {}, {}, 0
+  for position = 1, #due, 2 do
+    if #ids == free then break end
+    local id = due[position]
+    local locked = redis.pcall('SET', 'arq:in-progress:' .. id, token, 'NX', 'PX', lease)
+    if locked and not failed(locked) then
+      ids[#ids + 1], scores[#scores + 1] = id, due[position + 1]
+    else
+      skipped = skipped + 1 -- somebody else's, with its score still here (a stock worker's)
     end
   end
+  return ids, scores, skipped
 end
-return claimed
+
+-- A locked id without a payload: is there a run to speak of?
+local function is_run(queue, id)
+  local kind = redis.call('TYPE', 'arq:job:' .. id).ok
+  if kind == 'none' and not exists('arq:result:' .. id) then return true end
+  if kind ~= 'none' then
+    append('deskhand:rejected', '1000', { 'queue', queue, 'run', id, 'why', 'its payload is a ' .. kind })
+  end -- else a finished id that a stock abort() put back
+  redis.call('ZREM', queue, id)
+  redis.pcall('ZREM', 'arq:abort', id)
+  redis.call('DEL', 'arq:in-progress:' .. id)
+  return false
+end
+
+-- How often a run's worker was lost, with this time: the count is the last digit of a score whose
+-- rest is the instant, so that old ones can be swept away by their scores.
+local function count_crash(id)
+  local before = redis.pcall('ZSCORE', 'deskhand:crashed', id)
+  local crashes = 1
+  if failed(before) then
+    redis.call('DEL', 'deskhand:crashed')
+  elseif before then
+    crashes = math.min(tonumber(before) % 10 + 1, 9)
+  end
+  redis.call('ZADD', 'deskhand:crashed', text(now * 10 + crashes), id)
+  return crashes
+end
+
+-- Scores of these ids, or nothing when the sorted set does not exist (which is the rule).
+local function scores_of(key, ids)
+  local scores = exists(key) and redis.pcall('ZMSCORE', key, unpack(ids))
+  if not scores or failed(scores) then return {} end
+  return scores
+end
+
+-- Take locked ids into `taken`; returns how many were no runs.
+local function take(index, queue, ids, scores, ends, taken, events, owner)
+  local payloads = redis.call('MGET', unpack(prefixed('arq:job:', ids)))
+  local spent = redis.call('MGET', unpack(prefixed('arq:retry:', ids)))
+  local aborted, unknown = scores_of('arq:abort', ids), scores_of('deskhand:unknown', ids)
+  local leases, active, fresh, score = {}, {}, 0, leased_score(ends)
+  for position, id in ipairs(ids) do
+    local payload = payloads[position]
+    if payload or is_run(queue, id) then
+      local at = #taken.ids + 1
+      taken.queues[at], taken.ids[at], taken.payloads[at] = index, id, payload
+      taken.scores[at], taken.spent[at] = scores[position], spent[position]
+      if payload then
+        taken.bytes = taken.bytes + #payload
+        -- Started in time: from here on a stock pool's payload outlives any wait. Ours has no end,
+        -- and begins with its headers.
+        if string.sub(payload, 1, 5) ~= '{"h":' then redis.call('PERSIST', 'arq:job:' .. id) end
+      end
+      if aborted[position] then table.insert(taken.extras, { at, 'aborted', aborted[position] }) end
+      if unknown[position] then table.insert(taken.extras, { at, 'unknown', unknown[position] }) end
+      if string.sub(scores[position], -2) == '.5' then
+        local crashes = count_crash(id)
+        table.insert(taken.extras, { at, 'crashes', crashes })
+        events[#events + 1] = '!' .. id
+        events[#events + 1] = queue .. '\n' .. crashes
+      else
+        fresh = fresh + 1
+      end
+      active[#active + 1] = id
+      leases[#leases + 1] = score
+      leases[#leases + 1] = id
+    end
+  end
+  if #active > 0 then
+    redis.call('ZADD', queue, 'XX', unpack(leases))
+    count(queue, 'running', fresh)
+    events[#events + 1] = '>' .. queue .. '\n' .. owner .. '\n' .. #taken.ids
+    events[#events + 1] = table.concat(active, '\n')
+  end
+  return #ids - #active
+end
+
+-- Claim up to `free` runs of one queue.
+local function claim(index, queue, free, token, lease, taken, events, owner)
+  local seen, skipped = 0, 0
+  local ends, now_text = now + tonumber(lease), text(now)
+  while free > 0 and seen < furthest and taken.bytes < most_bytes do
+    local page = skipped == 0 and math.min(free, page_limit) or page_limit
+    local due = redis.pcall(
+      'ZRANGEBYSCORE', queue, '-inf', now_text, 'WITHSCORES', 'LIMIT', skipped, page)
+    if failed(due) or #due == 0 then return end
+    seen = seen + #due / 2
+    local ids, scores, others = lock(due, free, token, lease)
+    skipped = skipped + others
+    if #ids > 0 then
+      free = free - #ids + take(index, queue, ids, scores, ends, taken, events, owner)
+    end
+    if #due < 2 * page then return end
+  end
+end

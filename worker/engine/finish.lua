@@ -1,41 +1,90 @@
--- End one attempt, if it is still its worker's to end.
--- KEYS  queue, in-progress, job, retry, result, run, abort, events, dead
--- ARGV  run id, token, ending ('over' | 'again'), attempt spent (0 | 1), unknown (0 | 1), wait in ms,
---       result, its life in ms, event, dead letter, limit of events, kept in s
--- Returns 1, or 0 when the lease was lost and somebody else may have the run.
-local queue, lock, job, retry, result, run, abort, events, dead = unpack(KEYS)
-local id, token, ending, spent, unknown = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local wait, kept = tonumber(ARGV[6]), tonumber(ARGV[12])
+-- Ending attempts, if they are still this worker's to end.
+local is_over = { succeeded = true, cancelled = true, dead = true, expired = true }
 
--- A lock that ran out does no harm as long as nobody else claimed the run.
-local holder = redis.call('GET', lock)
-if holder ~= token and (holder or redis.call('HGET', run, 'owner') ~= token) then return 0 end
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-
-if ending == 'over' then
-  if ARGV[7] ~= '' and tonumber(ARGV[8]) > 0 then
-    redis.call('SET', result, ARGV[7], 'PX', ARGV[8])
-  end
-  redis.call('DEL', lock, job, retry, run)
-  redis.call('ZREM', queue, id)
-  redis.call('ZREM', abort, id)
-else
-  redis.call('ZADD', queue, now + wait, id)
-  redis.call('DEL', lock)
-  redis.call('HDEL', run, 'owner')
-  if unknown == '1' then redis.call('HSETNX', run, 'unknown', now) end
-  redis.call('EXPIRE', run, kept + math.ceil(wait / 1000))
-  if spent == '1' then
-    -- Attempts that are over; a stock worker that takes the run counts on from here.
-    redis.call('INCR', retry)
-  end
-  redis.call('EXPIRE', retry, kept + math.ceil(wait / 1000))
-  local left, day = redis.call('PTTL', job), 86400000
-  if left >= 0 and left < wait + day then redis.call('PEXPIRE', job, wait + day) end
+-- May whoever holds `token` end this run? `leased` is the lease's end as the worker knows it, ''
+-- when Redis has lost its data since the claim. Returns also whether Redis knows that it is run.
+local function is_ours(holder, queue, id, token, leased, was_emptied)
+  if holder then return holder == token, true end
+  -- A lock that ran out does no harm as long as nobody else had the run since: another worker's
+  -- claim, end or retry, a stock one's too, moves or removes the score that is this lease's end.
+  local score = redis.pcall('ZSCORE', queue, id)
+  if score then return score == leased .. '.5', true end
+  -- A Redis that came back empty knows nothing of the run: its end is still news.
+  local is_news = (was_emptied or leased == '')
+    and redis.call('EXISTS', 'arq:job:' .. id, 'arq:result:' .. id) == 0
+  return is_news, false
 end
 
--- In the same script as the transition, so that no crash falls between "given up" and "remembered".
-redis.call('XADD', events, 'MAXLEN', '~', ARGV[11], '*', 'd', ARGV[9])
-if ARGV[10] ~= '' then redis.call('XADD', dead, '*', 'd', ARGV[10]) end
-return 1
+local function put_back(queue, id, state, wait, spent, payload, kept)
+  redis.call('ZADD', queue, text(now + wait), id)
+  if redis.call('PTTL', 'arq:job:' .. id) == -2 then
+    redis.call('SET', 'arq:job:' .. id, payload)
+  else
+    redis.call('PERSIST', 'arq:job:' .. id)
+  end
+  -- Attempts that are over, also none; a stock worker that takes the run counts on from here.
+  redis.call('SET', 'arq:retry:' .. id, spent, 'EX', kept + math.ceil(wait / 1000))
+  if state == 'unknown' then redis.pcall('ZADD', 'deskhand:unknown', 'NX', text(now), id) end
+end
+
+-- What is known of runs beside their own keys; hardly ever anything.
+local function forget(ids)
+  for _, key in ipairs({ 'arq:abort', 'deskhand:unknown', 'deskhand:crashed' }) do
+    if exists(key) then redis.pcall('ZREM', key, unpack(ids)) end
+  end
+end
+
+-- Each attempt is 9 arguments from `first` on: state, queue's number, run id, token, lease's end,
+-- record, dead letter, then for a run that is over: result and its life in ms; for one that comes
+-- back: the wait in ms, attempts that are over and its payload, joined by a space.
+-- Returns a '1' or '0' for each (its lease was lost, and nothing was written), adds to `events`.
+local function finish(first, number_of_ends, was_emptied, kept, events)
+  local locks, verdicts, gone, left = {}, {}, {}, {}
+  if number_of_ends == 0 then return '' end
+  for number = 1, number_of_ends do
+    locks[number] = 'arq:in-progress:' .. ARGV[first + number * 9 - 7]
+  end
+  local holders = redis.call('MGET', unpack(locks))
+  for number = 1, number_of_ends do
+    local at = first + number * 9 - 9
+    local state, index, id, token, leased, record, letter, a, b = unpack(ARGV, at, at + 8)
+    local queue = KEYS[tonumber(index)]
+    local is_taken, is_known =
+      is_ours(holders[number], queue, id, token, leased, was_emptied)
+    if is_taken then
+      local here = left[queue]
+      if not here then
+        here = { over = {}, ended = 0, states = {} }
+        left[queue] = here
+      end
+      gone[#gone + 1] = locks[number]
+      if is_over[state] then
+        if a ~= '' and b ~= '0' then redis.call('PSETEX', 'arq:result:' .. id, b, a) end
+        gone[#gone + 1] = 'arq:job:' .. id
+        gone[#gone + 1] = 'arq:retry:' .. id
+        here.over[#here.over + 1] = id
+      else
+        local spent, payload = string.match(b, '^(%d+) (.*)$')
+        put_back(queue, id, state, tonumber(a), spent, payload, kept)
+      end
+      if is_known then here.ended = here.ended + 1 end
+      here.states[state] = (here.states[state] or 0) + 1
+      events[#events + 1] = '=' .. id
+      events[#events + 1] = record
+      if letter ~= '' then append('deskhand:dead', '', { 'd', letter }) end
+      verdicts[number] = '1'
+    else
+      verdicts[number] = '0'
+    end
+  end
+  if #gone > 0 then redis.call('DEL', unpack(gone)) end
+  for queue, here in pairs(left) do
+    if #here.over > 0 then
+      redis.pcall('ZREM', queue, unpack(here.over))
+      forget(here.over)
+    end
+    for state, times in pairs(here.states) do count(queue, state, times) end
+    count(queue, 'running', -here.ended)
+  end
+  return table.concat(verdicts)
+end

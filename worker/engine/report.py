@@ -1,124 +1,237 @@
 """From an ending to what Redis stores, what the log says and what the metrics count."""
 
-from collections.abc import Mapping
-from datetime import datetime, timedelta
-from typing import Any
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from structlog.typing import FilteringBoundLogger
-
-from jobs.kit import Job
-from worker.codec import JobMessage, cancelled_result, dumps
+from jobs.kit import Job, Queue
+from worker.codec import JobMessage, cancelled_result, dump_value
 from worker.ending import Ending, State
-from worker.engine.store import Claim, Finish
-from worker.records import AttemptRecord, DeadRecord
-from worker.telemetry.logs import get_logger
+from worker.engine.claims import Finish
+from worker.records import UNKNOWN, AttemptRecord, DeadRecord, name_to_json, plain, to_json
+from worker.telemetry.logs import Format, get_logger
 from worker.telemetry.metrics import Metrics, Status
+from worker.telemetry.run_lines import RunLines
+
+if TYPE_CHECKING:
+    from worker.engine.hands import Hands, InHand
+
+LogRuns: TypeAlias = Literal["all", "problems", "none"]
 
 _log = get_logger(__name__)
 
 _RESULT_LIMIT = 1_048_576  # bytes: what is larger belongs into storage
-_FAILURE_TTL = timedelta(hours=1)  # ARQ's default, for runs whose job is not known
+# Whoever aborts a run waits for its cancelled result, also where nobody keeps results (D43).
+_ABORTED_TTL_MS = 10_000
+_FAILURE_TTL_MS = 3_600_000  # ARQ's default, for runs whose job is not known
+_SHOWN = 200  # characters of a foreign text in the log
+_MILLISECOND = timedelta(milliseconds=1)
 
 _STATUS: Mapping[State, Status] = {
     State.SUCCEEDED: "success",
     State.CANCELLED: "cancelled",
     State.DEAD: "failed",
+    State.EXPIRED: "expired",
     State.RETRYING: "retried",
     State.SNOOZED: "snoozed",
     State.RELEASED: "interrupted",
 }
 _ENDED = {
     State.SUCCEEDED: "Run succeeded",
+    State.DEAD: "Run dead-lettered",
+    State.RETRYING: "Run failed and will be retried",
     State.CANCELLED: "Run cancelled",
     State.SNOOZED: "Run snoozed",
+    State.RELEASED: "Run given back",
+    State.EXPIRED: "Run expired before it started",
 }
 
 
 def finish_of(
-    claim: Claim,
+    hand: "InHand",
     message: JobMessage | None,
     job: Job[Any, Any] | None,
     ending: Ending,
     record: AttemptRecord,
 ) -> Finish:
     """The transition that goes with an ending."""
+    claim = hand.claim
+    if not ending.state.is_final:
+        return Finish(
+            claim,
+            "unknown" if ending.is_unknown else ending.state.value,
+            record.to_bytes(),
+            is_over=False,
+            wait_ms=int(ending.wait / _MILLISECOND),
+            spends_attempt=ending.spends_attempt,
+        )
     dead = b""
     if ending.state is State.DEAD:
         payload = message.arguments if message else None
         dead = DeadRecord(
             last=record, payload=payload, raw=None if message else claim.raw
         ).to_bytes()
+    enqueued_ms = int(record.enqueued_at.timestamp() * 1000)
     return Finish(
-        is_over=ending.state.is_final,
-        spends_attempt=ending.spends_attempt,
-        is_unknown=ending.is_unknown,
-        wait=ending.wait,
-        result=_result(claim, ending, record) if ending.state.is_final else b"",
-        result_ttl=job.result_ttl if job else _FAILURE_TTL,
-        event=record.to_bytes(),
-        dead_letter=dead,
+        claim,
+        ending.state.value,
+        record.to_bytes(),
+        dead,
+        result=_result(hand, record.job, enqueued_ms, dump_value(_value(ending)), b"false"),
+        result_ttl_ms=_result_ttl_ms(job, ending),
     )
 
 
-def _result(claim: Claim, ending: Ending, record: AttemptRecord) -> bytes:
-    """ARQ's result record. The arguments are not stored a second time."""
-    fields = {
-        "t": record.attempt,
-        "f": record.job,
-        "a": [],
-        "k": {},
-        "et": _epoch_ms(record.enqueued_at),
-        "s": ending.state is State.SUCCEEDED,
-        "r": _value(ending),
-        "st": _epoch_ms(record.started_at),
-        "ft": _epoch_ms(record.ended_at),
-        "q": claim.queue.key,
-        "id": record.run_id,
-    }
+def success_of(
+    hand: "InHand", message: JobMessage, job: Job[Any, Any], ending: Ending, record: bytes
+) -> Finish:
+    """The same for a success."""
     try:
-        raw = dumps(fields)
+        value = dump_value(ending.result)
     except TypeError as error:
         _log.warning("Result is not JSON and is not kept", reason=str(error))
-        return dumps({**fields, "r": None})
-    if len(raw) > _RESULT_LIMIT:
-        _log.warning("Result is too large and is not kept", size=len(raw), limit=_RESULT_LIMIT)
-        return dumps({**fields, "r": None})
-    return raw
+        value = b"null"
+    if len(value) > _RESULT_LIMIT:
+        _log.warning("Result is too large and is not kept", size=len(value), limit=_RESULT_LIMIT)
+        value = b"null"
+    result = _result(hand, message.function, message.enqueued_ms, value, b"true")
+    return Finish(hand.claim, "succeeded", record, result=result, result_ttl_ms=job.result_ttl_ms)
+
+
+def _result_ttl_ms(job: Job[Any, Any] | None, ending: Ending) -> int:
+    kept = job.result_ttl_ms if job else _FAILURE_TTL_MS
+    return max(kept, _ABORTED_TTL_MS) if ending.state is State.CANCELLED else kept
+
+
+def _result(hand: "InHand", job: str, enqueued_ms: int, value: bytes, is_success: bytes) -> bytes:
+    """ARQ's result record. The arguments are not stored a second time."""
+    claim = hand.claim
+    # By hand: it is written for every run, and only the value is not known to be plain.
+    return (
+        b'{"t":%d,"f":%s,"a":[],"k":{},"et":%d,"s":%s,"r":%s,"st":%d,"ft":%d,"q":%s,"id":%s}'
+    ) % (
+        claim.attempts_spent + 1,
+        name_to_json(job),
+        enqueued_ms,
+        is_success,
+        value,
+        hand.started * 1000,
+        hand.ended * 1000,
+        name_to_json(claim.queue.key),
+        to_json(claim.run_id),
+    )
 
 
 def _value(ending: Ending) -> Any:
     if ending.state is State.CANCELLED:
-        return cancelled_result(ending.reason or "cancelled")
+        return cancelled_result(plain(ending.reason) or "cancelled")
     if ending.failure is not None:
-        return {"$error": ending.failure.error_type, "message": ending.failure.message}
+        return {"$error": ending.failure.error_type, "message": plain(ending.failure.message)}
     return ending.result
 
 
-def report(metrics: Metrics, log: FilteringBoundLogger, record: AttemptRecord) -> None:
-    """One log line and the counters for an attempt that is over."""
-    duration = record.ended_at - record.started_at
-    metrics.attempt_ended(
-        queue=record.queue,
-        function=record.job,
-        status=_STATUS[record.state],
-        seconds=duration.total_seconds(),
-        dead_reason=record.reason if record.state is State.DEAD else None,
-    )
-    context: dict[str, Any] = {"duration_ms": int(duration / timedelta(milliseconds=1))}
-    if record.reason:
-        context["reason"] = record.reason
-    match record.state:
-        case State.DEAD:
-            error = {"type": record.error_type, "message": record.error_message}
-            log.error("Run dead-lettered", **context, error={**error, "stack": record.traceback})
-        case State.RETRYING:
-            error = {"type": record.error_type, "message": record.error_message}
-            log.warning("Run failed and will be retried", **context, error=error)
-        case State.RELEASED:
-            log.warning("Run given back", **context)
-        case _:
-            log.info(_ENDED[record.state], **context)
+class Reporter:
+    """Says how attempts ended: counts each, and logs those that `log_runs` asks for."""
+
+    def __init__(self, metrics: Metrics, *, log_runs: LogRuns, log_format: Format) -> None:
+        self._metrics = metrics
+        self._lines = RunLines(log_format)
+        self._logs_all = log_runs == "all"
+        self._logs_problems = log_runs != "none"
+
+    def watch(self, hands: "Hands", queues: Sequence[Queue]) -> None:
+        """Show at each scrape how many attempts run."""
+        for queue in queues:
+            self._metrics.active_jobs.labels(queue.name).set_function(
+                partial(hands.running, queue.name)
+            )
+
+    def ended(
+        self, hands: "Sequence[InHand]", verdicts: Sequence[bool], ended: Counter[State]
+    ) -> None:
+        """Attempts are over: Redis has taken their ends, or says that a run is somebody else's.
+
+        Adds to `ended`.
+        """
+        alike: dict[tuple[str, str, State], list[float]] = {}
+        logs_successes = self._logs_all and self._lines.is_enabled
+        for hand, is_taken in zip(hands, verdicts, strict=True):
+            ending = hand.ending
+            if ending is None or not is_taken:
+                self.lost(hand)
+                continue
+            ended[ending.state] += 1
+            function = hand.message.function if hand.message else UNKNOWN
+            key = (hand.claim.queue.name, function, ending.state)
+            alike.setdefault(key, []).append(hand.ended - hand.started)
+            if ending.state is State.DEAD and ending.reason is not None:
+                self._metrics.dead_lettered(
+                    queue=hand.claim.queue.name, function=function, reason=ending.reason
+                )
+            if ending.state is not State.SUCCEEDED:
+                if self._logs_problems:
+                    self._log(hand, ending)
+            elif logs_successes:
+                self._log_success(hand)
+        self._lines.flush()
+        for (queue, function, state), seconds in alike.items():
+            self._metrics.attempts_ended(
+                queue=queue, function=function, status=_STATUS[state], seconds=seconds
+            )
+
+    def lost(self, hand: "InHand") -> None:
+        self._metrics.lease_lost.labels(hand.claim.queue.name).inc()
+        _log.error("A run's lease was lost: another worker may run it again")
+
+    def stalled(self, seconds: float) -> None:
+        """The event loop did not turn for so long."""
+        _log.warning("The event loop turns again", seconds=round(seconds, 1))
+
+    def _log_success(self, hand: "InHand") -> None:
+        claim, message = hand.claim, hand.message
+        if message is not None:
+            self._lines.add(
+                _ENDED[State.SUCCEEDED],
+                at=hand.ended,
+                run_id=claim.run_id[:_SHOWN],
+                job=message.function,
+                queue=claim.queue.name,
+                attempt=claim.attempt,
+                wait_ms=_wait_ms(hand),
+                duration_ms=int((hand.ended - hand.started) * 1000),
+                correlation_id=message.headers.get("cid", claim.run_id)[:_SHOWN],
+            )
+
+    def _log(self, hand: "InHand", ending: Ending) -> None:
+        claim, message, failure = hand.claim, hand.message, ending.failure
+        cid = message.headers.get("cid", claim.run_id) if message else claim.run_id
+        context: dict[str, Any] = {
+            "run_id": claim.run_id[:_SHOWN],
+            "job": message.function[:_SHOWN] if message else UNKNOWN,
+            "queue": claim.queue.name,
+            "attempt": claim.attempt,
+            "correlation_id": cid[:_SHOWN],
+            "wait_ms": _wait_ms(hand),
+            "duration_ms": int((hand.ended - hand.started) * 1000),
+        }
+        if ending.reason:
+            context["reason"] = ending.reason
+        if failure is not None and ending.state in {State.DEAD, State.RETRYING}:
+            context["error"] = {"type": failure.error_type, "message": failure.message}
+            if ending.state is State.DEAD:
+                context["error"]["stack"] = failure.traceback
+        match ending.state:
+            case State.DEAD:
+                _log.error(_ENDED[ending.state], **context)
+            case State.RETRYING | State.RELEASED | State.EXPIRED:
+                _log.warning(_ENDED[ending.state], **context)
+            case _:
+                _log.info(_ENDED[ending.state], **context)
 
 
-def _epoch_ms(instant: datetime) -> int:
-    return int(instant.timestamp() * 1000)
+def _wait_ms(hand: "InHand") -> int:
+    """From when it was due to its start; scores are foreign, and not all of them instants."""
+    waited = hand.started * 1000 - hand.claim.due_ms
+    return int(min(max(waited, 0), hand.started * 1000))

@@ -13,11 +13,13 @@ import logging
 import re
 import sys
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar, Token
 from datetime import UTC, datetime
+from functools import cache
 from types import TracebackType
-from typing import Any, Final, Literal, TextIO, cast
+from typing import Any, Final, Literal, TextIO, TypeAlias, cast
 from uuid import uuid4
 
 import structlog
@@ -27,7 +29,7 @@ from typing_extensions import override
 
 from worker.telemetry.redaction import redact, redact_text
 
-__all__ = ["PROCESS_CORRELATION_ID", "bind_run", "configure", "get_logger"]
+__all__ = ["PROCESS_CORRELATION_ID", "bind_run", "bind_to_task", "configure", "get_logger"]
 
 Format = Literal["text", "json"]
 
@@ -40,10 +42,12 @@ _QUIET: Final = ("arq.worker", "arq.jobs", "arq.connections", "httpx", "httpcore
 _SILENT: Final = "aiohttp.access"
 _STACK_SIGNS: Final = 8000
 _HIDDEN: Final = frozenset({"event", "exc_info", "stack_info", "_record", "_from_structlog"})
-_RUN_FIELDS: Final = ("run_id", "job", "queue", "attempt")
+_RUN_FIELDS: Final = ("run_id", "job", "queue", "attempt", "correlation_id")
+RunFields: TypeAlias = tuple[str, str, str, int, str]
+_run: ContextVar[RunFields | None] = ContextVar("run", default=None)
 _JSON_FIELDS: Final = frozenset({"timestamp", "level", "message", "logger"})
 # What would break a line, move the cursor or reorder the text on a terminal, and lone surrogates.
-_CONTROL: Final = re.compile(
+CONTROL: Final = re.compile(
     r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
 
@@ -74,20 +78,36 @@ def configure(*, level: str, fmt: Format, stream: TextIO | None = None) -> None:
     )
 
 
+@cache
 def get_logger(name: str) -> FilteringBoundLogger:
     """A logger; `name` is the module's. `log.info("Run succeeded", run_id=…)`."""
     return cast("FilteringBoundLogger", structlog.get_logger(name))
+
+
+def bind_to_task(
+    run_id: str, job: str, queue: str, attempt: int, correlation_id: str
+) -> "Token[RunFields | None]":
+    """Put these on every line of the current task, whoever writes it. `job` is the job's name."""
+    return _run.set((run_id, job, queue, attempt, correlation_id))
+
+
+def write_lines(lines: Iterable[str]) -> None:
+    """Write lines that are in the log's form already, at once, where all others go."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, _LineHandler):
+            handler.write(lines)
 
 
 @contextmanager
 def bind_run(
     *, run_id: str, job: str, queue: str, attempt: int, correlation_id: str
 ) -> Iterator[None]:
-    """Put these on every line inside, whoever writes it. `job` is the job's name."""
-    with structlog.contextvars.bound_contextvars(
-        run_id=run_id, job=job, queue=queue, attempt=attempt, correlation_id=correlation_id
-    ):
+    """The same for the lines inside the `with`."""
+    token = bind_to_task(run_id, job, queue, attempt, correlation_id)
+    try:
         yield
+    finally:
+        _run.reset(token)
 
 
 def _take_over(handler: logging.Handler, level: int) -> None:
@@ -118,6 +138,20 @@ class _LineHandler(logging.StreamHandler[TextIO]):
         if self._follows_stdout:  # it may have been replaced or closed since
             self.stream = sys.stdout
         super().emit(record)
+
+    def write(self, lines: Iterable[str]) -> None:
+        """Never raises: what cannot be written is dropped."""
+        text = "".join(line + self.terminator for line in lines)
+        with self.lock or nullcontext():
+            if self._follows_stdout:
+                self.stream = sys.stdout
+            try:
+                self.stream.write(text)
+            except UnicodeEncodeError:  # the stream is not UTF-8
+                self.stream.write(text.encode("ascii", "backslashreplace").decode())
+            except (OSError, ValueError):  # a closed stream or a broken pipe: nobody reads it
+                return
+            self.flush()
 
     @override
     def handleError(self, record: logging.LogRecord) -> None:
@@ -160,7 +194,7 @@ def _render_json(_: Any, __: str, event: EventDict) -> ProcessorReturnValue:
 
 def _text_line(record: logging.LogRecord, message: str, context: dict[str, Any]) -> str:
     time_and_level = f"[{_timestamp(record.created)}] [{record.levelname}]"
-    return f"{time_and_level} {_CONTROL.sub(_escape, message)} {_dump(context)}"
+    return f"{time_and_level} {CONTROL.sub(escape, message)} {_dump(context)}"
 
 
 def _context(record: logging.LogRecord, event: EventDict) -> dict[str, Any]:
@@ -172,10 +206,10 @@ def _context(record: logging.LogRecord, event: EventDict) -> dict[str, Any]:
         context[name] = _describe(error, with_stack=record.levelno >= logging.ERROR)
     if event.get("stack_info"):
         context["stack"] = str(event["stack_info"])[-_STACK_SIGNS:]
-    bound = structlog.contextvars.get_contextvars()
-    for name in [*_RUN_FIELDS, *sorted(bound.keys() - _RUN_FIELDS)]:  # they come in any order
-        if name in bound:
-            context.setdefault(name, bound[name])
+    run = _run.get()
+    if run is not None:
+        for name, value in zip(_RUN_FIELDS, run, strict=True):
+            context.setdefault(name, value)
     context["correlation_id"] = context.pop("correlation_id", None) or PROCESS_CORRELATION_ID
     return cast("dict[str, Any]", redact(context))
 
@@ -208,8 +242,8 @@ def _timestamp(seconds: float) -> str:
 
 def _dump(context: dict[str, Any]) -> str:
     # JSON escapes only the first 32 signs.
-    return _CONTROL.sub(_escape, json.dumps(context, ensure_ascii=False))
+    return CONTROL.sub(escape, json.dumps(context, ensure_ascii=False))
 
 
-def _escape(match: re.Match[str]) -> str:
+def escape(match: re.Match[str]) -> str:
     return {"\n": "\\n", "\r": "\\r", "\t": "\\t"}.get(match[0], f"\\u{ord(match[0]):04x}")

@@ -7,7 +7,7 @@ whole cluster's and every replica tells it: aggregate it with `max by (queue, st
 import platform
 import re
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Literal, Protocol, get_args
 
 from prometheus_client import (
@@ -151,29 +151,30 @@ class Metrics(Meter):
         )
         self._collect_errors.labels("cluster")
 
-    def attempt_ended(
+    def attempts_ended(
         self,
         *,
         queue: str,
         function: str,
         status: Status,
-        seconds: float = 0,
-        dead_reason: str | None = None,
+        seconds: Sequence[float],
         trace_id: str | None = None,
     ) -> None:
-        """Count the end of an attempt that ran for `seconds`; with `dead_reason`, of its run too.
+        """Count attempts that ended alike, and ran for so many `seconds` each.
 
         `trace_id` leads from the histogram to an example of such an attempt.
         """
         processed, duration = self._children_of(queue, function, status)
-        processed.inc()
+        processed.inc(len(seconds))
         if duration is not None:
             exemplar = {"trace_id": trace_id[:_MAX_TRACE_ID]} if trace_id else None
-            duration.observe(seconds, exemplar)
-        if dead_reason is not None:
-            reason = self._bounded("reason", dead_reason, most=20)
-            queue, function = self._queue(queue), self._function(function)
-            self._dead_lettered.labels(queue, function, reason).inc()
+            for each in seconds:
+                duration.observe(each, exemplar)
+
+    def dead_lettered(self, *, queue: str, function: str, reason: str) -> None:
+        """Count a run that was given up on."""
+        known = self._bounded("reason", reason, most=20)
+        self._dead_lettered.labels(self._queue(queue), self._function(function), known).inc()
 
     def _children_of(
         self, queue: str, function: str, status: Status

@@ -50,9 +50,9 @@ def test_known_series_start_at_zero(metrics: Metrics) -> None:
 
 
 def test_an_attempt_is_counted_by_queue_job_and_ending(metrics: Metrics) -> None:
-    metrics.attempt_ended(**WELCOME, status="success", seconds=0.2)
-    metrics.attempt_ended(**WELCOME, status="retried", seconds=700)
-    metrics.attempt_ended(**WELCOME, status="snoozed", seconds=0.1)
+    metrics.attempts_ended(**WELCOME, status="success", seconds=[0.2])
+    metrics.attempts_ended(**WELCOME, status="retried", seconds=[700])
+    metrics.attempts_ended(**WELCOME, status="snoozed", seconds=[0.1])
 
     success = {**WELCOME, "outcome": "success"}
     error = {**WELCOME, "outcome": "error"}
@@ -69,7 +69,8 @@ def test_an_attempt_is_counted_by_queue_job_and_ending(metrics: Metrics) -> None
 
 
 def test_a_dead_run_is_counted_with_its_reason(metrics: Metrics) -> None:
-    metrics.attempt_ended(**WELCOME, status="failed", seconds=1, dead_reason="attempts_spent")
+    metrics.attempts_ended(**WELCOME, status="failed", seconds=[1])
+    metrics.dead_lettered(**WELCOME, reason="attempts_spent")
 
     labels = {**WELCOME, "reason": "attempts_spent"}
     assert value(metrics, "worker_jobs_dead_lettered_total", labels) == 1
@@ -77,7 +78,9 @@ def test_a_dead_run_is_counted_with_its_reason(metrics: Metrics) -> None:
 
 def test_unknown_names_share_one_series(metrics: Metrics) -> None:
     for number in range(100):
-        metrics.attempt_ended(queue=f"q{number}", function=f"f{number}", status="failed", seconds=1)
+        metrics.attempts_ended(
+            queue=f"q{number}", function=f"f{number}", status="failed", seconds=[1]
+        )
 
     labels = {"queue": "_unknown", "function": "_unknown", "status": "failed"}
     assert value(metrics, "worker_jobs_processed_total", labels) == 100
@@ -134,7 +137,7 @@ def test_the_text_format_is_the_default(metrics: Metrics) -> None:
 
 
 def test_openmetrics_on_request_with_exemplars(metrics: Metrics) -> None:
-    metrics.attempt_ended(**WELCOME, status="success", seconds=1, trace_id="ab" * 16)
+    metrics.attempts_ended(**WELCOME, status="success", seconds=[1], trace_id="ab" * 16)
 
     body, content_type = metrics.render(
         "application/openmetrics-text;version=1.0.0,text/plain;q=0.5"

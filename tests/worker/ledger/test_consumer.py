@@ -6,71 +6,39 @@ import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeAlias
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import asyncpg
 import orjson
 import pytest
 
 from tests.worker.conftest import until
+from tests.worker.ledger.records import START, TENANT, attempt, dead, ended, put, put_together
 from worker.background import cancel
 from worker.embedded import Server, start_postgres
 from worker.ending import State
 from worker.engine.store import DEAD, EVENTS
 from worker.enqueuer import Pool
-from worker.ledger import REJECTED, Entry, Ledger, write_attempts, write_dead_letters
+from worker.ledger import REJECTED, Ledger, write_attempts, write_dead_letters
 from worker.migrate import migrate
 from worker.records import AttemptRecord, DeadRecord
+from worker.redis_pool import open_redis
 
 Db: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
-START = datetime(2026, 3, 1, 12, tzinfo=UTC)
-TENANT = UUID("6ba7b810-9dad-11d1-80b4-00c04fd430c8")
 
 
-def attempt(run_id: str = "a", *, minute: int = 0, **changes: Any) -> AttemptRecord:
-    """An attempt that succeeded, unless told otherwise; `minute` orders those of one run."""
-    record = AttemptRecord(
-        run_id=run_id,
-        job="testing.add_line",
-        queue="default",
-        tenant_id=TENANT,
-        label=None,
-        correlation_id="request-1",
-        replay_of=None,
-        attempt=1,
-        state=State.SUCCEEDED,
-        reason=None,
-        enqueued_at=START,
-        started_at=START + timedelta(minutes=minute),
-        ended_at=START + timedelta(minutes=minute, seconds=1),
-        worker="host:1:x",
-        error_type=None,
-        error_message=None,
-        traceback=None,
-    )
-    return replace(record, **changes)
-
-
-def dead(run_id: str = "a", *, payload: Any = None, raw: bytes | None = None) -> DeadRecord:
-    last = attempt(run_id, state=State.DEAD, reason="rejected", error_type="E")
-    return DeadRecord(last=last, payload=payload, raw=raw)
-
-
-async def put(pool: Pool, *records: AttemptRecord | DeadRecord) -> list[Entry]:
-    """Append to the streams, as the engine's script does; returns the entries."""
-    entries = []
-    for record in records:
-        stream = EVENTS if isinstance(record, AttemptRecord) else DEAD
-        entry_id = await pool.xadd(stream, {"d": record.to_bytes()})
-        entries.append((entry_id.decode(), record.to_bytes()))
-    return entries
+def ledger_on(pool: Pool, db: Db, keep_completed: int = 100_000) -> Ledger:
+    return Ledger(pool, db, keep_completed=keep_completed)
 
 
 async def left(pool: Pool) -> int:
-    return int(await pool.xlen(EVENTS)) + int(await pool.xlen(DEAD))
+    """How many entries nobody has written yet; written events stay a while for followers."""
+    (group,) = await pool.xinfo_groups(EVENTS)
+    unread = await pool.xrange(EVENTS, b"(" + group["last-delivered-id"])
+    return int(group["pending"]) + len(unread) + int(await pool.xlen(DEAD))
 
 
 @asynccontextmanager
@@ -90,10 +58,10 @@ def found(db: Db, run_id: str) -> Callable[[], Any]:
 # What is written
 
 
-async def test_an_attempt_becomes_a_row_and_leaves_the_stream(pool: Pool, db: Db) -> None:
+async def test_an_attempt_becomes_a_row_and_is_acknowledged(pool: Pool, db: Db) -> None:
     await put(pool, attempt(label="daily", replay_of="b"))
 
-    await Ledger(pool, db).drain()
+    await ledger_on(pool, db).drain()
 
     run = dict(await db.fetchrow("select * from job_runs") or {})
     assert {key: run[key] for key in ("run_id", "job", "queue", "tenant_id", "state")} == {
@@ -116,7 +84,7 @@ async def test_every_attempt_of_a_run_has_its_row(pool: Pool, db: Db) -> None:
         attempt(state=State.SUCCEEDED, attempt=2, minute=1),
     )
 
-    await Ledger(pool, db).drain()
+    await ledger_on(pool, db).drain()
 
     rows = await db.fetch("select * from job_attempts order by started_at")
     assert [(r["attempt"], r["outcome"]) for r in rows] == [(1, "retrying"), (2, "succeeded")]
@@ -132,7 +100,7 @@ async def test_every_state_can_be_written_and_only_final_ones_are_finished(
 ) -> None:
     await put(pool, attempt(state=state))
 
-    await Ledger(pool, db).drain()
+    await ledger_on(pool, db).drain()
 
     run = await found(db, "a")()
     assert run["state"] == state
@@ -143,7 +111,7 @@ async def test_a_dead_letter_keeps_its_payload(pool: Pool, db: Db) -> None:
     payload = {"name": "Iğdır", "lines": [1, 2.5, None, {"x": True}]}
     await put(pool, dead(payload=payload))
 
-    await Ledger(pool, db).drain()
+    await ledger_on(pool, db).drain()
 
     letter = await db.fetchrow("select * from dead_letters")
     assert letter is not None
@@ -156,7 +124,7 @@ async def test_a_dead_letter_keeps_its_payload(pool: Pool, db: Db) -> None:
 async def test_bytes_that_are_no_payload_are_kept_as_they_are(pool: Pool, db: Db) -> None:
     await put(pool, dead(raw=b"\x80\x00\xff"))
 
-    await Ledger(pool, db).drain()
+    await ledger_on(pool, db).drain()
 
     letter = await db.fetchrow("select payload, raw from dead_letters")
     assert letter is not None
@@ -174,7 +142,7 @@ async def test_nul_characters_that_postgres_cannot_hold_lose_nothing_else(
     }
     await put(pool, attempt(**broken, correlation_id="c\x00"), dead(payload={"x": "\x00"}))
 
-    await Ledger(pool, db).drain()
+    await ledger_on(pool, db).drain()
 
     row = await db.fetchrow("select * from job_attempts")
     letter = await db.fetchrow("select payload, raw from dead_letters")
@@ -195,7 +163,7 @@ async def test_writing_twice_changes_nothing(pool: Pool, db: Db) -> None:
         await write_attempts(db, attempts)
         await write_dead_letters(db, letters)
 
-    await Ledger(pool, db).drain()
+    await ledger_on(pool, db).drain()
 
     counts = await db.fetchrow(
         "select (select count(*) from job_attempts), (select count(*) from job_runs),"
@@ -216,7 +184,7 @@ async def test_a_run_shows_its_newest_attempt_in_whatever_order_they_come(
     ]
     for number in order:
         await put(pool, records[number])
-        await Ledger(pool, db).drain()
+        await ledger_on(pool, db).drain()
 
     run = await found(db, "a")()
 
@@ -228,7 +196,7 @@ async def test_a_run_id_that_is_used_again_shows_the_newer_run(pool: Pool, db: D
     newer = attempt(enqueued_at=START + timedelta(days=1), correlation_id="newer", minute=1440)
     await put(pool, newer, attempt(minute=2000))
 
-    await Ledger(pool, db).drain()
+    await ledger_on(pool, db).drain()
 
     assert (await found(db, "a")())["correlation_id"] == "newer"
 
@@ -238,7 +206,7 @@ async def test_a_run_id_that_is_used_again_shows_the_newer_run(pool: Pool, db: D
 
 async def test_two_ledgers_share_the_work_without_a_row_twice(pool: Pool, db: Db) -> None:
     await put(pool, *(attempt(f"run{number}") for number in range(700)))
-    ledgers = [Ledger(pool, db), Ledger(pool, db)]
+    ledgers = [ledger_on(pool, db), ledger_on(pool, db)]
     ledgers[1]._consumer = "another"
 
     await asyncio.gather(*(ledger.drain() for ledger in ledgers))
@@ -251,13 +219,15 @@ async def test_two_ledgers_share_the_work_without_a_row_twice(pool: Pool, db: Db
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """What somebody took and did not write is taken over soon."""
-    monkeypatch.setattr("worker.ledger._STALE_MS", 50)
+    monkeypatch.setattr("worker.ledger.consumer._STALE_MS", 50)
+    monkeypatch.setattr("worker.ledger.consumer._TAKE_OVER_EVERY", 0.1)
+    monkeypatch.setattr("worker.ledger.consumer._BLOCK_MS", 200)
 
 
 async def test_what_a_crashed_worker_took_is_taken_over(
     pool: Pool, db: Db, impatient: None
 ) -> None:
-    ledger = Ledger(pool, db)
+    ledger = ledger_on(pool, db)
     await ledger.drain()
     await put(pool, attempt("a"), dead("a", payload={}))
     taken = await pool.xreadgroup("ledger", "crashed", {EVENTS: ">", DEAD: ">"})
@@ -272,7 +242,7 @@ async def test_what_a_crashed_worker_took_is_taken_over(
 async def test_what_a_crashed_worker_wrote_but_left_in_the_stream_is_written_once(
     pool: Pool, db: Db, impatient: None
 ) -> None:
-    ledger = Ledger(pool, db)
+    ledger = ledger_on(pool, db)
     await ledger.drain()
     entries = await put(pool, attempt("a"))
     await pool.xreadgroup("ledger", "crashed", {EVENTS: ">"})
@@ -289,7 +259,7 @@ async def is_written(pool: Pool) -> bool:
 
 
 async def test_what_a_living_worker_took_just_now_is_left_to_it(pool: Pool, db: Db) -> None:
-    ledger = Ledger(pool, db)
+    ledger = ledger_on(pool, db)
     await ledger.drain()
     await put(pool, attempt("theirs"))
     await pool.xreadgroup("ledger", "busy", {EVENTS: ">"})
@@ -300,6 +270,158 @@ async def test_what_a_living_worker_took_just_now_is_left_to_it(pool: Pool, db: 
 
     assert await found(db, "theirs")() is None
     assert await left(pool) == 1
+
+
+# Many events in one entry
+
+
+async def test_of_an_entry_with_many_events_those_that_end_attempts_are_written(
+    pool: Pool, db: Db
+) -> None:
+    entry_id = await put_together(
+        pool,
+        {
+            b"+a": b"arq:queue:email\ntesting.add_line",
+            b">a": b"arq:queue:email\nhost:1:x",
+            **ended(attempt("a"), attempt("b", state=State.DEAD, reason="rejected")),
+            b"!c": b"arq:queue:email\n2",
+            b"~c": b"50",
+            b"?": b"of a version to come",
+            **ended(attempt("\x00d\n")),
+        },
+    )
+
+    await ledger_on(pool, db).drain()
+
+    rows = await db.fetch("select event_id, run_id, outcome from job_attempts order by 1")
+    assert [tuple(row) for row in rows] == [
+        (f"{entry_id}:2", "a", "succeeded"),
+        (f"{entry_id}:3", "b", "dead"),
+        (f"{entry_id}:7", "␀d\n", "succeeded"),
+    ]
+    assert await db.fetchval("select count(*) from job_runs") == 3
+
+
+async def test_of_a_run_that_is_read_several_times_at_once_the_newest_attempt_is_shown(
+    pool: Pool, db: Db
+) -> None:
+    records = [
+        attempt(minute=minute, state=State.RETRYING, attempt=minute + 1) for minute in (0, 3, 1)
+    ]
+    for record in records:
+        await put_together(pool, ended(record))
+
+    await ledger_on(pool, db).drain()
+
+    assert (await found(db, "a")())["attempt"] == 4
+    assert await db.fetchval("select count(*) from job_attempts") == 3
+
+
+async def test_an_attempt_that_cannot_be_stored_holds_up_none_of_its_entry(
+    pool: Pool, db: Db
+) -> None:
+    fields = ended(*(attempt(f"run{number}") for number in range(9)))
+    fields[b"=run3"] = b"no"
+    fields[b"=run4"] = attempt("run4", attempt=2**40).to_bytes()
+    fields[b"=run5"] = attempt("run5", attempt="one").to_bytes()
+    await put_together(pool, fields)
+
+    await ledger_on(pool, db).drain()
+
+    assert await db.fetchval("select count(*) from job_runs") == 6
+    assert await pool.xlen(REJECTED) == 3
+    assert await left(pool) == 0
+
+
+async def test_a_backlog_of_large_and_small_entries_is_written_to_the_last_event(
+    pool: Pool, db: Db
+) -> None:
+    numbers = iter(range(10_000))
+    for size in [1] * 100 + [128] * 40 + [1] * 20:
+        await put_together(pool, ended(*(attempt(f"run{next(numbers)}") for _ in range(size))))
+    written = next(numbers)
+
+    await ledger_on(pool, db).drain()
+
+    assert await db.fetchval("select count(*) from job_attempts") == written
+    assert await left(pool) == 0
+
+
+# Only the newest of many
+
+
+async def test_of_many_completed_runs_only_each_queues_newest_are_written(
+    pool: Pool, db: Db
+) -> None:
+    for hundred in range(3):
+        numbers = range(hundred * 100, hundred * 100 + 100)
+        await put_together(pool, ended(*(attempt(f"run{n}") for n in numbers)))
+    failed = [attempt(f"dead{n}", state=State.DEAD, reason="rejected") for n in range(50)]
+    await put_together(pool, ended(attempt("alone", queue="email"), *failed))
+
+    await ledger_on(pool, db, keep_completed=20).drain()
+
+    rows = await db.fetch("select run_id from job_runs where state = 'succeeded'")
+    assert {row["run_id"] for row in rows} == {"alone", *(f"run{n}" for n in range(280, 300))}
+    assert await db.fetchval("select count(*) from job_runs where state = 'dead'") == 50
+    assert await db.fetchval("select count(*) from job_attempts") == 71
+
+
+async def test_what_was_known_of_a_run_goes_when_its_success_is_not_written(
+    pool: Pool, db: Db
+) -> None:
+    ledger = ledger_on(pool, db, keep_completed=0)
+    await put_together(pool, ended(attempt("known", state=State.RELEASED), attempt("b", minute=9)))
+    await put_together(pool, ended(attempt("other", state=State.SNOOZED)))
+    await ledger.drain()
+    assert await db.fetchval("select count(*) from job_attempts") == 2
+
+    await put_together(pool, ended(attempt("known", minute=1), attempt("at once", minute=1)))
+    await put_together(pool, ended(attempt("again", state=State.SNOOZED)))
+    await put_together(pool, ended(attempt("again", minute=1)))
+    await ledger.drain()
+
+    for table in ("job_attempts", "job_runs"):
+        rows = await db.fetch(f"select run_id from {table}")  # noqa: S608 - one of these two
+        assert [row["run_id"] for row in rows] == ["other"]
+
+
+async def test_a_success_that_is_not_written_takes_no_later_run_of_its_id_away(
+    pool: Pool, db: Db
+) -> None:
+    ledger = ledger_on(pool, db, keep_completed=0)
+    later = attempt(minute=5, state=State.DEAD, reason="rejected")
+    await put_together(pool, ended(later))
+    await ledger.drain()
+
+    await put_together(pool, ended(attempt(minute=1)))
+    await ledger.drain()
+
+    assert (await found(db, "a")())["state"] == "dead"
+    assert await db.fetchval("select count(*) from job_attempts") == 1
+
+
+async def test_a_waiting_dead_letter_keeps_its_attempts(pool: Pool, db: Db) -> None:
+    ledger = ledger_on(pool, db, keep_completed=0)
+    await put_together(pool, ended(attempt(state=State.DEAD, reason="rejected")))
+    await put(pool, dead("a", payload={}))
+    await ledger.drain()
+
+    await put_together(pool, ended(attempt(minute=1)))
+    await ledger.drain()
+
+    assert await db.fetchval("select outcome from job_attempts") == "dead"
+
+
+async def test_a_success_after_a_failure_is_always_written(pool: Pool, db: Db) -> None:
+    """Two workers may write them in either order; the failure shall not have the last word."""
+    ledger = ledger_on(pool, db, keep_completed=0)
+    await put_together(pool, ended(attempt(minute=1, attempt=2)))
+    await ledger.drain()
+    await put_together(pool, ended(attempt(state=State.RETRYING)))
+    await ledger.drain()
+
+    assert (await found(db, "a")())["state"] == "succeeded"
 
 
 # While something is away
@@ -342,7 +464,7 @@ async def test_records_wait_while_postgres_is_away(
 ) -> None:
     await migrate(postgres.url)
     async with asyncpg.create_pool(postgres.url, min_size=1, max_size=2) as db:
-        async with writing(Ledger(pool, db)):
+        async with writing(ledger_on(pool, db)):
             await put(pool, attempt("before"))
             await until(found(db, "before"))
             await asyncio.to_thread(postgres.stop)
@@ -363,7 +485,7 @@ async def is_taken(pool: Pool) -> bool:
 
 
 async def test_a_redis_that_lost_everything_is_served_again(pool: Pool, db: Db) -> None:
-    async with writing(Ledger(pool, db)):
+    async with writing(ledger_on(pool, db)):
         await put(pool, attempt("before"))
         await until(found(db, "before"))
 
@@ -371,6 +493,46 @@ async def test_a_redis_that_lost_everything_is_served_again(pool: Pool, db: Db) 
         await put(pool, attempt("after"))
 
         await until(found(db, "after"))
+
+
+async def test_a_read_that_is_broken_off_leaves_no_reply_behind(db: Db, redis_url: str) -> None:
+    """redis-py must not put a connection back that still waits for the end of the block."""
+    pool = open_redis(redis_url, Pool)
+    pool.connection_pool.max_connections = 1
+    for _ in range(20):
+        async with writing(ledger_on(pool, db)):
+            await asyncio.sleep(0.01)
+        await put(pool, attempt("a"))
+        assert await pool.echo("mine") == b"mine"
+    await ledger_on(pool, db).drain()
+
+    assert await left(pool) == 0
+    await pool.aclose()
+
+
+async def test_an_idle_ledger_asks_redis_hardly_ever(
+    pool: Pool, db: Db, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten times as fast as it is: at most 6 commands a second, so that 0.6 are left."""
+    for name, value in {"BLOCK_MS": 500, "PAUSE": 0.01, "TAKE_OVER_EVERY": 3.0}.items():
+        monkeypatch.setattr(f"worker.ledger.consumer._{name}", value)
+    monkeypatch.setattr("worker.ledger.trim._FOLLOWED_MS", 0)
+    await put(pool, attempt("a"))
+
+    async with writing(ledger_on(pool, db)):
+        await until(found(db, "a"))
+        await asyncio.sleep(0.6)
+        before = await commands(pool)
+        await asyncio.sleep(2)
+        after = await commands(pool)
+
+    assert 3 <= after - before <= 12
+
+
+async def commands(pool: Pool) -> int:
+    """How many commands the server has run, those of this question aside."""
+    stats = await pool.info("commandstats")
+    return sum(one["calls"] for name, one in stats.items() if name != "cmdstat_info")
 
 
 # What the streams carry
@@ -394,7 +556,7 @@ async def test_a_record_that_cannot_be_stored_holds_up_none_beside_it(pool: Pool
     await pool.xadd(DEAD, {"nothing": b"of ours"})
     await put(pool, attempt("after"))
 
-    await Ledger(pool, db).drain()
+    await ledger_on(pool, db).drain()
 
     assert {row["run_id"] for row in await db.fetch("select run_id from job_runs")} == {
         "before",
@@ -405,7 +567,7 @@ async def test_a_record_that_cannot_be_stored_holds_up_none_beside_it(pool: Pool
 
 
 async def test_what_was_taken_and_not_written_is_written_at_the_end(pool: Pool, db: Db) -> None:
-    ledger = Ledger(pool, db)
+    ledger = ledger_on(pool, db)
     await ledger.drain()
     await put(pool, attempt("last"))
     await pool.xreadgroup("ledger", ledger._consumer, {EVENTS: ">", DEAD: ">"})

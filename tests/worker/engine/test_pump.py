@@ -1,0 +1,73 @@
+"""What the engine asks of Redis, by Redis' own count."""
+
+import asyncio
+
+from jobs.kit import JobContext, Payload, job
+from tests.worker.conftest import StartWorker, until
+from worker.engine.worker import Worker
+from worker.enqueuer import Pool
+
+JOB = "testing_pump.do_nothing"
+RUNS = 2000
+OURS = {"info", "config|resetstat"}  # asked for here
+
+
+@job(JOB, queue="default", result_ttl=60)
+async def do_nothing(ctx: JobContext, payload: Payload) -> None:
+    """Costs what the engine costs."""
+
+
+async def calls(pool: Pool) -> dict[str, int]:
+    """Commands since the counters were reset; those that scripts make count too."""
+    stats = await pool.info("commandstats")
+    counted = {name.removeprefix("cmdstat_"): int(stat["calls"]) for name, stat in stats.items()}
+    return {name: count for name, count in counted.items() if name not in OURS}
+
+
+def ended(worker: Worker) -> int:
+    assert worker.engine is not None
+    return sum(worker.engine.hands.ended.values())
+
+
+async def test_a_job_costs_a_twentieth_of_a_round_trip_and_five_commands(
+    pool: Pool, start_worker: StartWorker
+) -> None:
+    """A whole worker with 100 slots starts, and runs 2000 runs."""
+    await pool.enqueue_many(JOB, [{}] * RUNS)
+    await pool.config_resetstat()
+    worker = await start_worker(queue_concurrency={"default": 100}, log_runs="none")
+
+    async def is_drained() -> bool:
+        return ended(worker) == RUNS
+
+    await until(is_drained)
+    asked = await calls(pool)
+
+    assert asked.get("evalsha", 0) + asked.get("eval", 0) <= 0.05 * RUNS
+    assert sum(asked.values()) <= 5 * RUNS
+    assert "watch" not in asked
+
+
+async def test_an_idle_worker_leaves_redis_in_peace(pool: Pool, start_worker: StartWorker) -> None:
+    worker = await start_worker()
+    assert worker.engine is not None
+    await asyncio.wait_for(worker.engine.pump.is_idle.wait(), 20)
+    await asyncio.sleep(1)
+    await pool.config_resetstat()
+
+    await asyncio.sleep(6)
+
+    assert sum((await calls(pool)).values()) <= 60
+
+
+async def test_an_enqueue_is_one_round_trip(pool: Pool) -> None:
+    await pool.enqueue_job(JOB)
+    seen: list[str] = []
+    async with pool.monitor() as monitor:
+        await pool.enqueue_job(JOB)
+        await pool.ping()
+        while (entry := await monitor.next_command())["command"] != "PING":
+            if entry["client_type"] != "lua":
+                seen.append(entry["command"].split()[0])
+
+    assert seen == ["EVALSHA"]

@@ -1,0 +1,194 @@
+"""The engine of one worker process, put together: claims, runs and ends runs until told to stop."""
+
+import asyncio
+import gc
+import os
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from datetime import timedelta
+from time import time
+from typing import Any
+
+from redis import Redis as SyncRedis
+from redis.exceptions import RedisError
+
+from jobs.kit import Queue
+from worker.background import cancel
+from worker.engine.arq_seam import health_line
+from worker.engine.attempt import Attempts
+from worker.engine.bell import Bell
+from worker.engine.fleet import beat, farewell, write_health
+from worker.engine.hands import Hands, InHand, Stop
+from worker.engine.hooks import Hooks
+from worker.engine.keeper import Keeper
+from worker.engine.pump import Pump
+from worker.engine.report import Reporter
+from worker.engine.store import RunStore
+from worker.engine.sweep import EVERY as SWEEP_EVERY
+from worker.engine.sweep import sweep_if_due
+from worker.enqueuer import Pool
+from worker.runner import Runner
+from worker.telemetry.logs import get_logger
+
+_RELEASE_WITHIN = 5.0  # seconds to tell Redis about runs that were cut short
+_ABORT_CHECK = timedelta(seconds=0.5)  # as often as ARQ's own workers look
+_HEARTBEAT = timedelta(seconds=5)
+_ARQ_HEALTH_EVERY = 6  # heartbeats
+_log = get_logger(__name__)
+
+
+class EngineError(Exception):
+    """The engine itself broke; a new process may do better."""
+
+
+class Engine:
+    """Serves `queues`. Made on the event loop that it runs on."""
+
+    def __init__(
+        self,
+        *,
+        redis: Pool,
+        redis_for_thread: SyncRedis,
+        queues: Sequence[Queue],
+        runner: Runner,
+        reporter: Reporter,
+        hooks: Hooks,
+        worker_id: str,
+        lease: timedelta,
+    ) -> None:
+        self._redis = redis
+        self._queues = queues
+        self._reporter = reporter
+        self._worker_id = worker_id
+        self._beats = 0
+        self._tasks: list[asyncio.Task[Any]] = []
+        self._pump_task: asyncio.Task[None] | None = None
+        self._after: set[asyncio.Task[None]] = set()
+        wake = asyncio.Event()
+        self._store = RunStore(redis, queues=queues, worker_id=worker_id, lease=lease)
+        self._attempts = Attempts(
+            runner, clock=time, worker_id=worker_id, hooks=hooks, aborts=self._store.aborts
+        )
+        self.hands = Hands(self._attempts, clock=time, on_free=wake.set)
+        self._attempts.hands = self.hands
+        self._has_after = hooks.after is not None
+        self._bell = Bell(redis, on_ring=wake.set)
+        self.pump = Pump(
+            store=self._store,
+            bell=self._bell,
+            hands=self.hands,
+            queues=queues,
+            wake=wake,
+            on_taken=self._taken,
+        )
+        self._keeper = Keeper(
+            redis_for_thread,
+            lease=lease,
+            claims=lambda: self.hands.claims,
+            on_lost=lambda lost: self.hands.stop(Stop.LEASE_LOST, lost),
+            on_stall=reporter.stalled,
+            beat=self._beat,
+            beat_every=_HEARTBEAT,
+        )
+        reporter.watch(self.hands, queues)
+
+    def start(self) -> None:
+        # What is there by now stays: the garbage collector need not look at it again and again.
+        gc.collect()
+        gc.freeze()
+        self._keeper.start()
+        self._pump_task = asyncio.create_task(self.pump.run(), name="pump")
+        sweep = _every(SWEEP_EVERY, lambda: sweep_if_due(self._redis, self._queues))
+        self._tasks = [
+            self._pump_task,
+            asyncio.create_task(_every(_ABORT_CHECK, self._abort), name="abort"),
+            asyncio.create_task(sweep, name="sweep"),
+        ]
+
+    async def drain(self, grace: float, hurry: asyncio.Event) -> None:
+        """Let runs finish within `grace` seconds, or until told to hurry; give the rest back."""
+        self.pump.stop_claiming()
+        if len(self.hands):
+            _log.info("Finishing runs in hand", runs=len(self.hands), grace=grace)
+            hurrying = asyncio.create_task(hurry.wait())
+            finished = asyncio.create_task(self.hands.wait(grace))
+            await asyncio.wait({hurrying, finished}, return_when=asyncio.FIRST_COMPLETED)
+            await cancel([hurrying, finished])
+        if len(self.hands):
+            _log.warning("Giving runs back", runs=len(self.hands))
+        await self._give_back()
+
+    def check(self) -> None:
+        """Raises EngineError when something that serves for ever has ended."""
+        for task in self._tasks:
+            if task.done():
+                error = None if task.cancelled() else task.exception()
+                raise EngineError(f"{task.get_name()} has ended") from error
+        if not self._keeper.is_alive:
+            raise EngineError("nobody renews the leases")
+
+    async def _give_back(self) -> None:
+        if self._pump_task is not None and self._pump_task.done():
+            # Whatever ended it, the runs are to be given back.
+            self._pump_task = asyncio.create_task(self.pump.run())
+        self.hands.stop(Stop.SHUTDOWN)
+        await self.hands.wait(_RELEASE_WITHIN)
+        if self._after:
+            await asyncio.wait(self._after, timeout=_RELEASE_WITHIN)
+
+    async def close(self) -> None:
+        """Give back what is still in hand, and say goodbye. Safe after a failure, too."""
+        self.pump.stop_claiming()
+        await self._give_back()
+        pumps = [] if self._pump_task is None else [self._pump_task]
+        await cancel([*self._tasks, *pumps, *self._after])
+        self.hands.close()
+        await self._keeper.stop()
+        with suppress(RedisError, OSError):
+            await farewell(self._redis, self._worker_id, self._queues)
+        self._store.close()
+        self._bell.close()
+
+    async def is_empty(self) -> bool:
+        """Nothing is queued, now or later, and nothing runs: where burst mode ends (as ARQ's)."""
+        if len(self.hands):
+            return False
+        return not sum([await self._redis.zcard(queue.key) for queue in self._queues])
+
+    def _taken(self, ended: Sequence[InHand], verdicts: Sequence[bool]) -> None:
+        try:
+            self._reporter.ended(ended, verdicts, self.hands.ended)
+        except Exception:  # noqa: BLE001 - what is said of runs must not hold them up
+            _log.exception("Ended runs could not be reported")
+        if self._has_after:
+            hands = [hand for hand, is_taken in zip(ended, verdicts, strict=True) if is_taken]
+            task = asyncio.create_task(self._attempts.after(hands))
+            self._after.add(task)
+            task.add_done_callback(self._after.discard)
+
+    async def _abort(self) -> None:
+        if len(self.hands):
+            run_ids = [claim.run_id for claim in self.hands.claims]
+            self.hands.abort(await self._store.aborts(run_ids))
+
+    def _beat(self, redis: SyncRedis) -> None:
+        """Called from the keeper's thread."""
+        report = {"worker": self._worker_id, "running": self.hands.counts, "pid": os.getpid()}
+        beat(redis, self._worker_id, report, life=_HEARTBEAT * 3)
+        if self._beats % _ARQ_HEALTH_EVERY == 0:
+            line = health_line(self.hands.ended, ongoing=len(self.hands))
+            life = _HEARTBEAT * (_ARQ_HEALTH_EVERY + 2)
+            write_health(redis, self._queues, line, life=life)
+        self._beats += 1
+
+
+async def _every(interval: timedelta, chore: Callable[[], Awaitable[object]]) -> None:
+    """Do a chore again and again; its failure is logged and is nobody else's."""
+    while True:
+        try:
+            await chore()
+        except (RedisError, OSError) as error:
+            _log.warning("Redis is away, a chore waits", error_type=type(error).__name__)
+        except Exception:  # noqa: BLE001 - a chore must not end the worker
+            _log.exception("A chore failed")
+        await asyncio.sleep(interval.total_seconds())

@@ -1,0 +1,50 @@
+-- One call of the engine: end attempts, then claim due runs of several queues.
+-- KEYS  the queues' sorted sets
+-- ARGV  owner (the worker), token (of the runs claimed now), the key that remembers this call,
+--       the call's serial number, the epoch the worker knows ('' = none yet), an epoch to begin,
+--       lease in ms, kept in s, limit of events, how many attempts end, how many runs to claim at
+--       most, the free slots of each queue, then the attempts (see finish.lua)
+-- Returns {epoch, verdicts, lease's end, queue numbers, run ids, payloads, scores, attempts spent,
+--          {position, 'crashes' | 'aborted' | 'unknown', value}…}
+--
+-- A call is remembered under its serial number: sent again because its answer was lost, it changes
+-- nothing and returns the same. The epoch names the data: a Redis that came back empty has another.
+local owner, token, memory, serial = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
+local known, lease, kept, limit = ARGV[5], ARGV[7], tonumber(ARGV[8]), ARGV[9]
+local ending, most, slots = tonumber(ARGV[10]), tonumber(ARGV[11]), 11
+
+local function answer(epoch, past)
+  local payloads, spent = {}, {}
+  if #past.ids > 0 then
+    payloads = past.payloads or redis.call('MGET', unpack(prefixed('arq:job:', past.ids)))
+    spent = past.spent or redis.call('MGET', unpack(prefixed('arq:retry:', past.ids)))
+  end
+  return { epoch, past.verdicts, past.leased, past.queues, past.ids, payloads, past.scores, spent, past.extras }
+end
+
+local epoch = redis.pcall('GET', 'deskhand:epoch')
+if not epoch or failed(epoch) then
+  epoch = ARGV[6]
+  redis.call('SET', 'deskhand:epoch', epoch)
+end
+
+local remembered = redis.pcall('GET', memory)
+if remembered and not failed(remembered) then
+  local past = cmsgpack.unpack(remembered)
+  if serial <= past.serial then return answer(epoch, past) end
+end
+
+local taken = { queues = {}, ids = {}, payloads = {}, scores = {}, spent = {}, extras = {}, bytes = 0 }
+local events = {}
+taken.serial, taken.leased = serial, now + tonumber(lease)
+taken.verdicts = finish(slots + #KEYS + 1, ending, known ~= '' and known ~= epoch, kept, events)
+for index, queue in ipairs(KEYS) do
+  local free = math.min(tonumber(ARGV[slots + index]), most - #taken.ids)
+  if free > 0 then claim(index, queue, free, token, lease, taken, events, owner) end
+end
+append('deskhand:events', limit, events)
+
+local reply = answer(epoch, taken)
+taken.payloads, taken.spent = nil, nil
+redis.call('SET', memory, cmsgpack.pack(taken), 'EX', 600)
+return reply
