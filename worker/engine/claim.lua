@@ -48,7 +48,9 @@ local function count_crash(id)
   if failed(before) then
     redis.call('DEL', 'deskhand:crashed')
   elseif before then
-    crashes = math.min(tonumber(before) % 10 + 1, 9)
+    local last = tonumber(before) % 10
+    if last ~= last then last = 0 end -- of a foreign inf: not a number
+    crashes = math.min(math.floor(last) + 1, 9)
   end
   redis.call('ZADD', 'deskhand:crashed', text(now * 10 + crashes), id)
   return crashes

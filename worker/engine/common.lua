@@ -36,6 +36,9 @@ local function append(stream, limit, fields)
   local written = add(redis.pcall)
   if not failed(written) then return end
   if string.find(written.err, 'WRONGTYPE', 1, true) then redis.call('DEL', stream) end
+  if string.find(written.err, 'last possible ID', 1, true) then -- somebody wrote under the last id
+    if limit == '' then redis.call('RENAME', stream, stream .. ':' .. text(now)) else redis.call('DEL', stream) end
+  end
   add(redis.call) -- raises under its own name what is wrong
 end
 

@@ -69,7 +69,7 @@ class Engine:
         self._attempts = Attempts(
             runner, clock=time, worker_id=worker_id, hooks=hooks, aborts=self._store.aborts
         )
-        self.hands = Hands(self._attempts, clock=time, on_free=wake.set)
+        self.hands = Hands(self._attempts, clock=time, on_free=wake.set, on_lost=reporter.lost)
         self._attempts.hands = self.hands
         self._has_after = hooks.after is not None
         self._bell = Bell(redis, on_ring=wake.set)

@@ -4,6 +4,7 @@
 --       limit of events, then (run id, payload) for each
 -- Returns a '1' for each that is new, else a '0'.
 local queue = KEYS[1]
+redis.call('ZCARD', queue) -- raises before anything is written when it is of a wrong type
 local due = ARGV[2] ~= '' and ARGV[2] or text(now + tonumber(ARGV[3]))
 local scores, added, verdicts, is_certain = {}, {}, {}, ARGV[4] == '1'
 for position = 6, #ARGV, 2 do

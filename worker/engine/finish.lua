@@ -39,7 +39,7 @@ end
 -- back: the wait in ms, attempts that are over and its payload, joined by a space.
 -- Returns a '1' or '0' for each (its lease was lost, and nothing was written), adds to `events`.
 local function finish(first, number_of_ends, was_emptied, kept, events)
-  local locks, verdicts, gone, left = {}, {}, {}, {}
+  local locks, verdicts, gone, left, letters = {}, {}, {}, {}, {}
   if number_of_ends == 0 then return '' end
   for number = 1, number_of_ends do
     locks[number] = 'arq:in-progress:' .. ARGV[first + number * 9 - 7]
@@ -71,12 +71,14 @@ local function finish(first, number_of_ends, was_emptied, kept, events)
       here.states[state] = (here.states[state] or 0) + 1
       events[#events + 1] = '=' .. id
       events[#events + 1] = record
-      if letter ~= '' then append('deskhand:dead', '', { 'd', letter }) end
+      if letter ~= '' then letters[#letters + 1] = letter end
       verdicts[number] = '1'
     else
       verdicts[number] = '0'
     end
   end
+  -- Not before: what raises above is sent again, and must not be told twice.
+  for _, letter in ipairs(letters) do append('deskhand:dead', '', { 'd', letter }) end
   if #gone > 0 then redis.call('DEL', unpack(gone)) end
   for queue, here in pairs(left) do
     if #here.over > 0 then

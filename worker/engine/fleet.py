@@ -70,7 +70,16 @@ async def workers(redis: Redis) -> list[dict[str, Any]]:
     gone = [name for name, report in zip(names, reports, strict=True) if report is None]
     if gone:
         await redis.srem(_WORKERS, *gone)  # type: ignore[misc]  # as above
-    return [orjson.loads(report) for report in reports if report is not None]
+    return [read for report in reports if (read := _read(report)) is not None]
+
+
+def _read(report: bytes | None) -> dict[str, Any] | None:
+    """None also for what somebody else has written there."""
+    try:
+        read = None if report is None else orjson.loads(report)
+    except orjson.JSONDecodeError:
+        return None
+    return read if isinstance(read, dict) else None
 
 
 async def sizes(redis: Redis, queues: Sequence[Queue]) -> dict[str, QueueSizes]:
@@ -92,9 +101,9 @@ async def sizes(redis: Redis, queues: Sequence[Queue]) -> dict[str, QueueSizes]:
 def _sizes(queue: Queue, counted: Mapping[bytes, bytes], due: int, later: int) -> QueueSizes:
     prefix = f"{queue.key} ".encode()
     counts = {
-        name.removeprefix(prefix).decode(): int(count)
+        name.removeprefix(prefix).decode(errors="replace"): int(count)
         for name, count in counted.items()
-        if name.startswith(prefix)
+        if name.startswith(prefix) and count.removeprefix(b"-").isdigit()  # others are foreign
     }
     # A run that is run waits in its queue for the end of its lease, which may be over.
     running = min(max(counts.pop("running", 0), 0), due + later)

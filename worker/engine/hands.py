@@ -32,6 +32,7 @@ class Stop(Enum):
     LEASE_LOST = "the lease was lost"
     ABORTED = "aborted"
     TIMEOUT = "it ran out of time"
+    CLAIMED_AGAIN = "it was claimed again while it was being stopped"
 
 
 @dataclass(slots=True, eq=False)
@@ -62,11 +63,17 @@ class Hands:
     """All attempts of one worker process. `on_free` is called when an attempt is done."""
 
     def __init__(
-        self, attempt: Attempt, *, clock: Callable[[], float], on_free: Callable[[], None]
+        self,
+        attempt: Attempt,
+        *,
+        clock: Callable[[], float],
+        on_free: Callable[[], None],
+        on_lost: Callable[[InHand], None] = lambda _: None,
     ) -> None:
         self._attempt = attempt
         self._clock = clock
         self._on_free = on_free
+        self._on_lost = on_lost
         self._loop = asyncio.get_running_loop()
         self._in_hand: dict[str, InHand] = {}
         self._counts: Counter[str] = Counter()
@@ -105,6 +112,13 @@ class Hands:
         if known is not None:
             # Redis was silent for longer than our own lease, and gave us what we have in hand.
             claim.crashes = known.claim.crashes
+            if claim.raw is None:
+                claim.raw = known.claim.raw
+            if known.finish is None:
+                self._counts[known.claim.queue.name] -= 1
+                self._counts[claim.queue.name] += 1
+                if known.stop is Stop.LEASE_LOST:  # it is ours again, and to be given back
+                    known.stop = Stop.CLAIMED_AGAIN
             known.claim = claim
             if known.finish is not None:
                 known.finish.claim = claim
@@ -124,6 +138,8 @@ class Hands:
         self._counts[hand.claim.queue.name] -= 1
         if hand.finish is None:
             self._drop(hand)
+            if hand.stop is Stop.LEASE_LOST:
+                self._on_lost(hand)
         else:
             self._done.append(hand)
         self._on_free()

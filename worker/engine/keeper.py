@@ -77,7 +77,10 @@ class Keeper:
     async def stop(self) -> None:
         """Returns when the thread has ended, or is seen to hang in a call to Redis."""
         self._over.set()
-        await asyncio.to_thread(self._thread.join, 10)
+        # Not in a thread of the loop's: jobs that were given up may hold all of those.
+        patience = monotonic() + 10
+        while self._thread.is_alive() and monotonic() < patience:  # noqa: ASYNC110 - a thread sets no asyncio event
+            await asyncio.sleep(0.01)
         self._redis.close()
 
     def _run(self) -> None:

@@ -92,7 +92,7 @@ class Pump:
             return
         tick, ended = self._sent
         reply = await self._store.send(tick)
-        self._sent, self._refused = None, 0
+        self._sent, self._refused, self._most_ends = None, 0, MOST_PER_TICK
         for hand in ended:
             self._hands.forget(hand)
         for claim in reply.claims:
@@ -111,13 +111,16 @@ class Pump:
     def _next(self) -> tuple[Tick, Sequence[InHand]] | None:
         ended = self._hands.done(self._most_ends)
         free: dict[str, int] = {}
+        left = 0
         if self.is_claiming and not self._hands.has_done:
-            left = self._most_claims if self.limit is None else self.limit - self.claimed
+            left = self._most_claims
+            if self.limit is not None:
+                left = max(min(left, self.limit - self.claimed), 0)
             free = {queue.name: min(self._hands.free(queue), left) for queue in self._queues}
         if not ended and not any(free.values()):
             return None
         finishes = [hand.finish for hand in ended if hand.finish is not None]
-        return self._store.tick(finishes, free, most=self._most_claims), ended
+        return self._store.tick(finishes, free, most=left), ended
 
     async def _look(self, *, is_fruitless: bool) -> None:
         """Nothing more to claim: sleep until something comes due, is enqueued, or ends here."""

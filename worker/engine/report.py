@@ -183,7 +183,12 @@ class Reporter:
 
     def lost(self, hand: "InHand") -> None:
         self._metrics.lease_lost.labels(hand.claim.queue.name).inc()
-        _log.error("A run's lease was lost: another worker may run it again")
+        _log.error(
+            "A run's lease was lost: another worker may run it again",
+            run_id=hand.claim.run_id[:_SHOWN],
+            job=hand.message.function[:_SHOWN] if hand.message else UNKNOWN,
+            queue=hand.claim.queue.name,
+        )
 
     def stalled(self, seconds: float) -> None:
         """The event loop did not turn for so long."""

@@ -23,15 +23,17 @@ local function answer(epoch, past)
 end
 
 local epoch = redis.pcall('GET', 'deskhand:epoch')
-if not epoch or failed(epoch) then
+if not epoch or failed(epoch) or #epoch > 64 or string.find(epoch, '[^%w%-]') then -- none of ours
   epoch = ARGV[6]
   redis.call('SET', 'deskhand:epoch', epoch)
 end
 
 local remembered = redis.pcall('GET', memory)
 if remembered and not failed(remembered) then
-  local past = cmsgpack.unpack(remembered)
-  if serial <= past.serial then return answer(epoch, past) end
+  local is_ours, past = pcall(cmsgpack.unpack, remembered)
+  if is_ours and type(past) == 'table' and serial <= (tonumber(past.serial) or 0) then
+    return answer(epoch, past)
+  end
 end
 
 local taken = { queues = {}, ids = {}, payloads = {}, scores = {}, spent = {}, extras = {}, bytes = 0 }

@@ -79,7 +79,10 @@ class RunWriter:
             verdicts: bytes = await self._wire.evaluate(self._script, *arguments, keys=1)
         except _AGAIN:
             # A kept connection may have died unnoticed; the same ids make a second call harmless.
-            verdicts = await self._wire.evaluate(self._script, *arguments, keys=1)
+            # Not certain any more: a run that the first call added may be over by now, and its
+            # payload gone. Its result, or its lock, says that it was there.
+            again = (*head[:-1], 0, EVENTS_LIMIT, *runs)
+            verdicts = await self._wire.evaluate(self._script, *again, keys=1)
         return verdicts
 
     def close(self) -> None:

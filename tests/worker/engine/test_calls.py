@@ -9,6 +9,7 @@ import pytest
 from jobs.kit import QUEUES
 from tests.worker.engine.desk import Desk, again, over
 from worker.engine.claims import Finish
+from worker.engine.scripts import script
 from worker.engine.store import EVENTS
 from worker.enqueuer import Pool
 
@@ -185,3 +186,40 @@ async def test_foreign_keys_in_the_engines_own_places_hold_up_nothing(
 
     assert await desk.finish(claim, over())
     assert await ended(pool) == ["a"]
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        ("SET", "deskhand:epoch", b"\xff"),
+        ("XADD", "deskhand:events", "18446744073709551615-18446744073709551615", "a", "b"),
+        ("ZADD", "deskhand:crashed", "inf", "a"),
+    ],
+    ids=lambda command: command[1],
+)
+async def test_foreign_values_in_the_engines_own_places_hold_up_nothing(
+    pool: Pool, desk: Desk, nonsense: tuple[str | bytes, ...]
+) -> None:
+    await pool.execute_command(*nonsense)  # type: ignore[no-untyped-call]  # redis-py has none
+    await put(pool, "a", "b")
+    await pool.zadd(DEFAULT.key, {"a": 1.5})  # its worker died
+
+    claims = await desk.claim({DEFAULT: 5})
+    verdicts = await desk.finish_all([(claim, over()) for claim in claims])
+
+    assert [claim.run_id for claim in claims] == ["a", "b"]
+    assert verdicts == [True, True]
+    assert await ended(pool) == ["a", "b"]
+
+
+async def test_an_enqueue_sent_again_after_its_run_was_over_adds_nothing(
+    pool: Pool, desk: Desk
+) -> None:
+    enqueue = pool.register_script(script("enqueue").text)
+    head = ("testing.add_line", "", 0)
+    await enqueue(keys=[DEFAULT.key], args=[*head, 1, 1000, "a", b"{}"])
+    (claim,) = await desk.claim({DEFAULT: 1})
+    await desk.finish(claim, over())
+
+    assert await enqueue(keys=[DEFAULT.key], args=[*head, 0, 1000, "a", b"{}"]) == b"0"
+    assert await desk.claim({DEFAULT: 1}) == []
