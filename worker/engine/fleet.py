@@ -21,8 +21,8 @@ _WORKER_PREFIX = "deskhand:worker:"
 class QueueSizes:
     """Runs of one queue: due, due later, and being run.
 
-    Exact; a run whose worker died counts as running until another worker has it. `ended` counts
-    attempts by State since the beginning of this Redis.
+    Exact while workers live; a run whose worker died counts as running until another has it.
+    `ended` counts attempts by State since the beginning of this Redis.
     """
 
     ready: int
