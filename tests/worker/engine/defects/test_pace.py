@@ -1,6 +1,7 @@
 """Where ARQ is slow, blind or in the way: D24 to D29."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from time import monotonic
 
 import pytest
@@ -105,12 +106,13 @@ async def signal_worker(attempt: Attempt) -> None:
 
 @defect("D28", "a worker that was told to stop goes on starting runs")
 async def test_a_worker_that_was_told_to_stop_starts_nothing(subject: Subject) -> None:
-    for _ in range(SLOTS):
-        await subject.enqueue(signal_worker)
     async with slow_line(subject.place.redis_url) as line:
         worker = await subject.start(redis_url=line.url, grace=5)
         _workers.append(worker)
         line.delay = 0.05
+        together = datetime.now(UTC) + timedelta(seconds=1)  # so that one poll finds them all
+        for _ in range(SLOTS):
+            await subject.enqueue_with(subject.pool, signal_worker, _defer_until=together)
         await subject.until_written("signal")
 
         await worker.end()
