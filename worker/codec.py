@@ -29,6 +29,7 @@ _AS_PYDANTIC = (
     | orjson.OPT_NON_STR_KEYS
 )
 EXPIRES = "expires"
+_HEADER_LIMIT = 200  # characters
 _ERROR = "$error"
 _CANCELLED = "CancelledError"
 
@@ -53,7 +54,7 @@ class JobFailedError(Exception):
         self.message = message
 
 
-@dataclass(slots=True, kw_only=True)  # not frozen: one is made for every attempt
+@dataclass(slots=True)  # not frozen: one is made for every attempt
 class JobMessage:
     """A job as it lies in Redis. `arguments` is the one payload, however it was passed."""
 
@@ -115,14 +116,11 @@ def decode_job(raw: bytes, *, accept_pickle: bool = False) -> JobMessage:
             raise UndecodableError(f"the payload is not JSON: {error}") from None
     try:
         name, arguments = _name(data["f"]), _arguments(data["a"], data["k"])
-        return JobMessage(
-            function=name,
-            # From here on all payloads are what JSON can say.
-            arguments=orjson.loads(dumps(arguments)) if is_pickle else arguments,
-            enqueued_at=datetime.fromtimestamp(int(data["et"]) / 1000, UTC),
-            enqueued_ms=int(data["et"]),
-            headers=_headers(data.get("h")),
-        )
+        if is_pickle:  # from here on all payloads are what JSON can say
+            arguments = orjson.loads(dumps(arguments))
+        enqueued_ms = int(data["et"])
+        enqueued_at = datetime.fromtimestamp(enqueued_ms / 1000, UTC)
+        return JobMessage(name, arguments, enqueued_at, _headers(data.get("h")), enqueued_ms)
     except (KeyError, TypeError, ValueError, OverflowError, OSError) as error:
         raise UndecodableError(f"this is no ARQ job: {type(error).__name__} {error}") from None
 
@@ -148,7 +146,9 @@ def _arguments(args: Any, kwargs: Any) -> dict[str, Any]:
 def _headers(value: Any) -> dict[str, str]:
     if not isinstance(value, dict):
         return {}
-    return {str(k): v for k, v in value.items() if isinstance(v, str) and len(v) <= 200}  # noqa: PLR2004 - foreign headers are cut off
+    if len(value) == 1 and type(cid := value.get("cid")) is str and len(cid) <= _HEADER_LIMIT:
+        return value  # as most are
+    return {str(k): v for k, v in value.items() if isinstance(v, str) and len(v) <= _HEADER_LIMIT}
 
 
 class _Builtins(pickle.Unpickler):

@@ -125,7 +125,7 @@ async def replay(db: "asyncpg.Pool[asyncpg.Record]", pool: Pool, dead_letter_id:
     if letter.payload is None or job is None:
         what = "its payload could not be read" if letter.payload is None else "its job is unknown"
         raise DeadLetterError(f"dead letter {dead_letter_id} cannot be replayed: {what}")
-    payload = job.validate(letter.payload, is_strict=False).model_dump(mode="json")
+    payload = job.read(letter.payload).model_dump(mode="json")
     # The id follows from the letter: a replay that crashed half way and is tried again is the same.
     run_id = f"replay:{dead_letter_id}"
     async with db.acquire() as connection, connection.transaction():

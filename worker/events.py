@@ -21,6 +21,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from worker.codec import UndecodableError, decode_job
 from worker.ending import State
 from worker.engine.store import EVENTS
+from worker.records import instant_of
 from worker.telemetry.logs import get_logger
 
 _BLOCK_MS = 5000
@@ -168,7 +169,7 @@ def _told(field: bytes, value: bytes, at: datetime) -> list[Event]:
 
 
 def _ending(record: dict[str, Any], known: dict[str, Any], run_id: str) -> Event:
-    started, ended = (datetime.fromisoformat(record[key]) for key in ("started_at", "ended_at"))
+    started, ended = (instant_of(record[key]) for key in ("started_at", "ended_at"))
     return Event(
         kind=_ENDINGS[record["state"]],
         queue=str(record["queue"]),

@@ -5,7 +5,12 @@ import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import (
+    AbstractContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    contextmanager,
+)
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -23,11 +28,11 @@ from clients.object_storage import ObjectStorage
 from clients.sendgrid import SendGrid
 from clients.smtp import Smtp
 from jobs.kit import Enqueued, Job, JobContext, Payload, Run, all_jobs
-from jobs.kit.context import Meter
+from jobs.kit.context import Mailer, Meter
 from worker.clock import utc_now
 from worker.deliveries import RecordedMailer
 from worker.enqueuer import Pool, When, correlation_id
-from worker.offload import Offloader, start_fork_server
+from worker.offload import Offloader, preload
 from worker.settings import Settings
 from worker.startup import StartupError, until_it_answers
 from worker.telemetry.logs import get_logger
@@ -62,15 +67,40 @@ class Resources:
             db=self.db,
             http=self.http,
             storage=self.storage,
-            mailer=RecordedMailer(
-                db=self.db, provider=self.mail, meter=self.meter, run=run, clock=self.clock
-            ),
+            mailers=self.mailer_of,
             meter=self.meter,
             offload=self.offload,
-            scratch=partial(_scratch, self.scratch),
+            scratch=self.scratch_folder,
             links=self.links,
             clock=self.clock,
-            enqueuer=partial(_enqueue, self.pool, run),
+            enqueuer=self.enqueue,
+        )
+
+    def mailer_of(self, run: Run) -> Mailer:
+        """Sends the mail of one run."""
+        return RecordedMailer(
+            db=self.db, provider=self.mail, meter=self.meter, run=run, clock=self.clock
+        )
+
+    def scratch_folder(self) -> AbstractContextManager[Path]:
+        """A folder that is gone when the `with` ends."""
+        return _scratch(self.scratch)
+
+    async def enqueue(
+        self,
+        run: Run,
+        job: Job[Any, Any],
+        payload: Payload,
+        *,
+        delay: timedelta | None = None,
+    ) -> Enqueued:
+        """Enqueue under the correlation id of this run."""
+        wait = delay or timedelta(0)
+        return await self.pool.enqueue(
+            job,
+            job.validate(payload),
+            when=When(wait_ms=int(wait / timedelta(milliseconds=1))),
+            headers={"cid": run.correlation_id},
         )
 
 
@@ -84,7 +114,7 @@ async def open_resources(
         http = await stack.enter_async_context(
             httpx.AsyncClient(timeout=httpx.Timeout(30, connect=10), follow_redirects=False)
         )
-        await asyncio.to_thread(start_fork_server, [job.function.__module__ for job in all_jobs()])
+        preload([job.function.__module__ for job in all_jobs()])
         mail = _mail_provider(settings, http, clock)
         stack.push_async_callback(mail.aclose)
         yield Resources(
@@ -107,7 +137,7 @@ def arq_function(job: Job[Any, Any]) -> Function:
 
     async def coroutine(ctx: dict[str, Any], /, *args: Any, **kwargs: Any) -> Any:
         resources: Resources = ctx["resources"]
-        payload = job.validate(args[0] if args else kwargs, is_strict=False)
+        payload = job.read(args[0] if args else kwargs)
         run = _run(job, payload, ctx)
         token = correlation_id.set(run.correlation_id)
         try:
@@ -127,29 +157,19 @@ def arq_function(job: Job[Any, Any]) -> Function:
 
 
 def _run(job: Job[Any, Any], payload: Payload, ctx: dict[str, Any]) -> Run:
-    headers = ctx.get("headers", {})
+    headers, run_id = ctx.get("headers", {}), ctx["job_id"]
+    replay_of = headers.get("replay")
+    key = None if job.idempotency_key is None else job.key_of(payload)
     return Run(
-        run_id=ctx["job_id"],
-        job=job.name,
-        queue=job.queue,
-        attempt=ctx["job_try"],
-        key=job.key_of(payload) or headers.get("replay") or ctx["job_id"],
-        enqueued_at=ctx["enqueue_time"],
-        correlation_id=headers.get("cid", ctx["job_id"]),
-        tenant_id=payload.__dict__.get("tenant_id"),  # getattr on a model that lacks it is slow
-        replay_of=headers.get("replay"),
-    )
-
-
-async def _enqueue(
-    pool: Pool, run: Run, job: Job[Any, Any], payload: Payload, *, delay: timedelta | None = None
-) -> Enqueued:
-    wait = delay or timedelta(0)
-    return await pool.enqueue(
-        job,
-        job.validate(payload),
-        when=When(wait_ms=int(wait / timedelta(milliseconds=1))),
-        headers={"cid": run.correlation_id},
+        run_id,
+        job.name,
+        job.queue,
+        ctx["job_try"],
+        key or replay_of or run_id,
+        ctx["enqueue_time"],
+        headers.get("cid", run_id),
+        payload.__dict__.get("tenant_id"),  # getattr on a model that lacks it is slow
+        replay_of,
     )
 
 

@@ -1,8 +1,8 @@
 """CPU-bound work in a process of its own, killed together with the attempt that asked for it.
 
 Each call gets a fresh process from a fork server: nothing leaks from one attempt to the next, and a
-process that hangs, eats memory or crashes takes nothing with it. The fork server has imported the
-jobs already, so a call costs some ten milliseconds.
+process that hangs, eats memory or crashes takes nothing with it. The fork server imports the jobs
+once, so a call costs some ten milliseconds, and the first one a second.
 """
 
 import asyncio
@@ -113,10 +113,12 @@ def _portable(error: Exception) -> Exception:
     return error
 
 
-def start_fork_server(modules: list[str]) -> None:
-    """Start the fork server, which imports these once. Blocks for some milliseconds."""
+def preload(modules: list[str]) -> None:
+    """Have the fork server import these, once, when the first process is asked for.
+
+    Not before: a worker whose jobs offload nothing is spared its memory, and a second of a core.
+    """
     _CONTEXT.set_forkserver_preload(modules)
-    _ensure_fork_server()
 
 
 def _start(process: Any) -> None:

@@ -1,9 +1,8 @@
 """What the streams carry from engine to ledger: a record per attempt, one per dead letter."""
 
 from base64 import b64decode, b64encode
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Any, Self, overload
 from uuid import UUID
 
@@ -15,6 +14,8 @@ from worker.engine.claims import Claim
 
 IS_FIRST = b'"state":"succeeded","is_first":true'
 _RANDOM_ID = 32  # digits, ours and ARQ's
+_INSTANTS = ("enqueued_at", "started_at", "ended_at")
+_HEADERS = (("label", "label"), ("replay_of", "replay"))
 UNKNOWN = "<unknown>"  # ARQ's own word for a run whose payload cannot be read
 
 
@@ -42,8 +43,13 @@ class AttemptRecord:
 
     def to_bytes(self) -> bytes:
         """JSON, without what is None."""
+        told = self.told()
+        return orjson.dumps({name: value for name, value in told.items() if value is not None})
+
+    def told(self) -> dict[str, Any]:
+        """What JSON is to carry."""
         fields = {name: getattr(self, name) for name in self.__slots__}
-        return orjson.dumps({name: value for name, value in fields.items() if value is not None})
+        return {**fields, **{name: fields[name].timestamp() for name in _INSTANTS}}
 
     @classmethod
     def from_bytes(cls, raw: bytes) -> Self:
@@ -61,7 +67,7 @@ class DeadRecord:
 
     def to_bytes(self) -> bytes:
         raw = None if self.raw is None else b64encode(self.raw).decode()
-        return orjson.dumps({"last": asdict(self.last), "payload": self.payload, "raw": raw})
+        return orjson.dumps({"last": self.last.told(), "payload": self.payload, "raw": raw})
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
@@ -105,62 +111,50 @@ def attempt_record(
 
 
 def success_bytes(
-    claim: Claim, message: JobMessage, *, started: float, ended: float, worker: bytes
+    claim: Claim, message: JobMessage, *, started: float, ended: float, worker: str
 ) -> bytes:
     """The same as bytes for a success, at a third of the work: most attempts are one.
 
-    `worker` is JSON already. One that history need not keep, beyond the newest, says so in
-    IS_FIRST: nothing is known of its run from before, and its id comes never again.
+    One that history need not keep, beyond the newest, says so in IS_FIRST: nothing is known of its
+    run from before, and its id comes never again.
     """
     headers = message.headers
-    tenant_id = tenant_of(message)
-    is_first = claim.is_first and len(claim.run_id) == _RANDOM_ID
-    state = IS_FIRST if is_first else b'"state":"succeeded"'
-    more = b"" if tenant_id is None else b',"tenant_id":"%s"' % str(tenant_id).encode()
-    for field, header in (("label", "label"), ("replay_of", "replay")):
+    record: dict[str, Any] = {
+        "run_id": claim.run_id,
+        "job": message.function,
+        "queue": claim.queue.name,
+        "correlation_id": headers.get("cid", claim.run_id),
+        "attempt": claim.attempts_spent + 1,
+        "state": "succeeded",
+    }
+    if claim.is_first and len(claim.run_id) == _RANDOM_ID:
+        record["is_first"] = True
+    record["enqueued_at"] = message.enqueued_ms / 1000
+    record["started_at"] = started
+    record["ended_at"] = ended
+    record["worker"] = worker
+    if "tenant_id" in message.arguments:
+        record["tenant_id"] = tenant_of(message)
+    for field, header in _HEADERS:
         if header in headers:
-            more += b',"%s":%s' % (field.encode(), to_json(headers[header]))
-    return (
-        b'{"run_id":%s,"job":%s,"queue":%s,"correlation_id":%s,"attempt":%d,%s,'
-        b'"enqueued_at":"%s","started_at":"%s","ended_at":"%s","worker":%s%s}'
-    ) % (
-        to_json(claim.run_id),
-        name_to_json(message.function),
-        name_to_json(claim.queue.name),
-        to_json(headers.get("cid", claim.run_id)),
-        claim.attempts_spent + 1,
-        state,
-        _iso(message.enqueued_ms / 1000),
-        _iso(started),
-        _iso(ended),
-        worker,
-        more,
-    )
+            record[field] = headers[header]
+    return to_json(record)
 
 
-def to_json(text: str) -> bytes:
-    """A text as JSON, also one that JSON cannot carry as it is."""
-    return orjson.dumps(text if text.isascii() else plain(text))
+def to_json(record: dict[str, Any]) -> bytes:
+    """As JSON, also with texts that JSON cannot carry as they are. Raises TypeError."""
+    try:
+        return orjson.dumps(record)
+    except TypeError:
+        texts = {name: plain(value) for name, value in record.items() if isinstance(value, str)}
+        return orjson.dumps({**record, **texts})
 
 
-# For names, of which there are few.
-name_to_json = lru_cache(maxsize=1000)(to_json)
-
-_SECONDS_KEPT = 1000
-_seconds: dict[int, bytes] = {}
-
-
-def _iso(seconds: float) -> bytes:
-    """An instant as ISO 8601. Runs that are many share their seconds: those are written once."""
-    micros = int(seconds * 1_000_000)
-    second = micros // 1_000_000
-    text = _seconds.get(second)
-    if text is None:
-        if len(_seconds) >= _SECONDS_KEPT:
-            _seconds.clear()
-        text = f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%S}".encode()
-        _seconds[second] = text
-    return b"%s.%06d+00:00" % (text, micros % 1_000_000)
+def instant_of(value: str | float) -> datetime:
+    """As records say it: seconds since 1970, or (version 0.1) ISO 8601. Raises ValueError."""
+    if isinstance(value, str):
+        return datetime.fromisoformat(value).astimezone(UTC)
+    return datetime.fromtimestamp(value, UTC)
 
 
 def tenant_of(message: JobMessage | None) -> UUID | None:
@@ -186,10 +180,7 @@ def plain(text: str | None) -> str | None:
 def _parsed(data: dict[str, Any]) -> dict[str, Any]:
     tenant = data.get("tenant_id")
     data.pop("is_first", None)
-    instants = {
-        name: datetime.fromisoformat(data[name]).astimezone(UTC)
-        for name in ("enqueued_at", "started_at", "ended_at")
-    }
+    instants = {name: instant_of(data[name]) for name in _INSTANTS}
     return {
         **data,
         **instants,

@@ -114,9 +114,6 @@ class Runner:
         wait = timedelta(seconds=random.uniform(*_UNKNOWN_WAIT))  # noqa: S311 - spreads, hides nothing
         return Ending(state=State.RELEASED, wait=wait, reason=sentence, is_unknown=True)
 
-    def job_of(self, message: JobMessage | None) -> Job[Any, Any] | None:
-        return self._jobs.get(message.function) if message else None
-
     def context(self, claim: Claim, message: JobMessage) -> dict[str, Any]:
         """ARQ's context of one attempt, and the job's name and headers."""
         return {

@@ -25,7 +25,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-@dataclass(slots=True, kw_only=True)  # not frozen: one is made for every attempt
+@dataclass(slots=True)  # not frozen: one is made for every attempt
 class Run:
     """Which run this is. `key` makes its effects unique: the idempotency key, else the run's id."""
 
@@ -75,8 +75,10 @@ class Meter(Protocol):
 
 
 class Enqueue(Protocol):
+    """Enqueues on behalf of a run."""
+
     async def __call__(
-        self, job: "Job[Any, Any]", payload: Payload, *, delay: timedelta | None = None
+        self, run: Run, job: "Job[Any, Any]", payload: Payload, *, delay: timedelta | None = None
     ) -> Enqueued: ...
 
 
@@ -98,18 +100,25 @@ class JobContext:
     links     base address for links in mails (the setting PUBLIC_URL), without a slash at the end
     """
 
+    # What few jobs use is made when asked for: contexts are made thousands of times a second.
+
     run: Run
     log: FilteringBoundLogger
     db: "asyncpg.Pool[asyncpg.Record]"
     http: httpx.AsyncClient
     storage: ObjectStorage
-    mailer: Mailer
+    mailers: Callable[[Run], Mailer]
     meter: Meter
     offload: Offload
     scratch: Callable[[], AbstractContextManager[Path]]
     links: str
     clock: Callable[[], datetime]
     enqueuer: Enqueue
+
+    @property
+    def mailer(self) -> Mailer:
+        """Sends this run's mail."""
+        return self.mailers(self.run)
 
     def now(self) -> datetime:
         """This instant, aware, in UTC."""
@@ -127,7 +136,7 @@ class JobContext:
         delay: timedelta | None = None,
     ) -> Enqueued:
         """Put a run on the job's queue, under this run's correlation id."""
-        return await self.enqueuer(job, payload, delay=delay)
+        return await self.enqueuer(self.run, job, payload, delay=delay)
 
     @asynccontextmanager
     async def transaction(

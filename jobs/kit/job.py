@@ -4,7 +4,7 @@ import inspect
 import math
 import string
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Generic, TypeVar, get_type_hints
 from urllib.parse import quote
@@ -48,38 +48,38 @@ class Job(Generic[P, R]):
     result_ttl: timedelta
     aliases: tuple[str, ...]
     sensitive: frozenset[str]
+    # The timeout in seconds, and the result's life: asked for with every attempt.
+    seconds: float = field(init=False)
+    result_ttl_ms: int = field(init=False)
 
-    @property
-    def seconds(self) -> float:
-        """The timeout."""
-        return self.timeout.total_seconds()
-
-    @property
-    def result_ttl_ms(self) -> int:
-        return int(self.result_ttl.total_seconds() * 1000)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "seconds", self.timeout.total_seconds())
+        object.__setattr__(self, "result_ttl_ms", int(self.result_ttl.total_seconds() * 1000))
 
     async def __call__(self, ctx: JobContext, payload: P) -> R:
         return await self.function(ctx, payload)
 
-    def validate(self, data: Mapping[str, Any] | Payload, *, is_strict: bool = True) -> P:
-        """Check a payload; `is_strict` also refuses fields that the model does not know.
+    def validate(self, data: Mapping[str, Any] | Payload) -> P:
+        """Check the payload of a run that is to be; refuses fields that the model does not know.
 
         Raises PayloadError.
         """
         if isinstance(data, Payload):
             data = data.model_dump(mode="json")
-        if type(data) is dict and not is_strict:
-            return self._validated(data)  # read from JSON: its names are text
         if not isinstance(data, Mapping) or not all(isinstance(name, str) for name in data):
             raise PayloadError(self.name, ["payload: it is a mapping of field names to values"])
-        unknown = sorted(set(data) - set(self.payload.model_fields)) if is_strict else []
+        unknown = sorted(set(data) - set(self.payload.model_fields))
         if unknown:
             known = ", ".join(self.payload.model_fields)
             names = ", ".join(unknown)
             raise PayloadError(self.name, [f"unknown field {names} (it has: {known})"])
-        return self._validated(dict(data))
+        return self.read(dict(data))
 
-    def _validated(self, data: dict[str, Any]) -> P:
+    def read(self, data: Mapping[str, Any]) -> P:
+        """The payload of a run that is there: fields of newer versions are left out.
+
+        Raises PayloadError.
+        """
         try:
             # Through JSON's rules, because that is what the run will carry.
             return self.payload.model_validate(data, strict=False)

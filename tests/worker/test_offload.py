@@ -13,15 +13,15 @@ import pytest
 
 from clients.errors import ServiceUnavailableError
 from tests.worker.conftest import until
-from worker.offload import Offloader, OffloadError, start_fork_server
+from worker.offload import Offloader, OffloadError, preload
 
 LARGE = 3_000_000  # bytes: many times what a pipe holds
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _fork_server() -> None:
-    """As a worker starts it: with what the processes need imported."""
-    start_fork_server([__name__])
+    """As a worker does it: what the processes need is imported."""
+    preload([__name__])
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from clients.errors import ServiceUnavailableError
 from jobs.kit import QUEUES, Cancel, Fixed, Job, JobContext, Payload, Queue, Retry, Snooze
-from worker.codec import JobMessage, dumps
+from worker.codec import dumps
 from worker.ending import Ending, Reason, State
 from worker.engine.claims import Claim
 from worker.runner import Policy, Runner
@@ -303,13 +303,3 @@ def test_an_unknown_job_waits_for_the_grace(minutes: int | None, state: State) -
         assert timedelta(seconds=5) <= ending.wait <= timedelta(seconds=15)
     else:
         assert ending.reason is Reason.UNKNOWN_JOB
-
-
-def test_an_unreadable_or_unknown_message_has_no_job() -> None:
-    job = job_named("testing_runner.job")
-    runner = runner_of(job, raising(AssertionError()))
-    known = JobMessage(function=job.name, arguments={}, enqueued_at=NOW)
-
-    assert runner.job_of(known) is job
-    assert runner.job_of(None) is None
-    assert runner.job_of(JobMessage(function="x", arguments={}, enqueued_at=NOW)) is None

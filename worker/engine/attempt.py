@@ -7,7 +7,6 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any, TypeAlias
 
-import orjson
 from redis.exceptions import RedisError
 
 from worker.ending import Ending, Failure, Reason, State
@@ -48,7 +47,6 @@ class Attempts:
         self._aborts = aborts
         self._clock = clock
         self._worker_id = worker_id
-        self._worker_json = orjson.dumps(worker_id)
         self._hooks = hooks
         self._is_debugging = logging.getLogger().isEnabledFor(logging.DEBUG)
 
@@ -79,7 +77,7 @@ class Attempts:
         """The ending, or None when the run is no longer ours to end."""
         job, message = call.job, call.message
         assert job is not None and message is not None  # noqa: S101, PT018 - there was no ending
-        context = self._runner.context(hand.claim, message)
+        context = hand.context = self._runner.context(hand.claim, message)
         if self._hooks.start is not None:
             await call_hook(self._hooks.start, context)
         ending = None
@@ -117,7 +115,7 @@ class Attempts:
 
     def _conclude(self, hand: InHand, call: Call, ending: Ending) -> None:
         hand.ended = self._clock()
-        job = self._runner.job_of(call.message)
+        job = call.job
         try:
             if ending.state is State.SUCCEEDED and call.message is not None and job is not None:
                 record = success_bytes(
@@ -125,7 +123,7 @@ class Attempts:
                     call.message,
                     started=hand.started,
                     ended=hand.ended,
-                    worker=self._worker_json,
+                    worker=self._worker_id,
                 )
                 hand.finish = success_of(hand, call.message, job, ending, record)
             else:
@@ -155,7 +153,7 @@ class Attempts:
             message, ending = hand.message, hand.ending
             if self._hooks.after is None or message is None or ending is None:
                 continue
-            context = self._runner.context(hand.claim, message)
+            context = hand.context or self._runner.context(hand.claim, message)
             await call_hook(self._hooks.after, _told(context, ending))
 
 

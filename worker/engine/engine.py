@@ -64,21 +64,19 @@ class Engine:
         self._tasks: list[asyncio.Task[Any]] = []
         self._pump_task: asyncio.Task[None] | None = None
         self._after: set[asyncio.Task[None]] = set()
-        wake = asyncio.Event()
         self._store = RunStore(redis, queues=queues, worker_id=worker_id, lease=lease)
         self._attempts = Attempts(
             runner, clock=time, worker_id=worker_id, hooks=hooks, aborts=self._store.aborts
         )
-        self.hands = Hands(self._attempts, clock=time, on_free=wake.set, on_lost=reporter.lost)
+        self.hands = Hands(self._attempts, clock=time, on_free=self._freed, on_lost=reporter.lost)
         self._attempts.hands = self.hands
         self._has_after = hooks.after is not None
-        self._bell = Bell(redis, on_ring=wake.set)
+        self._bell = Bell(redis, on_ring=self._wake)
         self.pump = Pump(
             store=self._store,
             bell=self._bell,
             hands=self.hands,
             queues=queues,
-            wake=wake,
             on_taken=self._taken,
         )
         self._keeper = Keeper(
@@ -154,6 +152,12 @@ class Engine:
         if len(self.hands):
             return False
         return not sum([await self._redis.zcard(queue.key) for queue in self._queues])
+
+    def _freed(self) -> None:
+        self.pump.freed()
+
+    def _wake(self) -> None:
+        self.pump.wake()
 
     def _taken(self, ended: Sequence[InHand], verdicts: Sequence[bool]) -> None:
         try:

@@ -44,6 +44,7 @@ class InHand:
     stop: Stop | None = None
     is_running: bool = False
     message: JobMessage | None = None
+    context: dict[str, Any] | None = field(default=None, repr=False)
     deadline: float = math.inf
     told_at: float = -math.inf
     told: int = 0
@@ -101,6 +102,11 @@ class Hands:
 
     def free(self, queue: Queue) -> int:
         return max(queue.concurrency - self._counts[queue.name], 0)
+
+    @property
+    def done_count(self) -> int:
+        """How many ended, and wait for Redis to hear of it."""
+        return len(self._done)
 
     @property
     def has_done(self) -> bool:

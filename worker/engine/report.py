@@ -1,16 +1,18 @@
 """From an ending to what Redis stores, what the log says and what the metrics count."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+import orjson
+
 from jobs.kit import Job, Queue
 from worker.codec import JobMessage, cancelled_result, dump_value
 from worker.ending import Ending, State
 from worker.engine.claims import Finish
-from worker.records import UNKNOWN, AttemptRecord, DeadRecord, name_to_json, plain, to_json
+from worker.records import UNKNOWN, AttemptRecord, DeadRecord, plain, to_json
 from worker.telemetry.logs import Format, get_logger
 from worker.telemetry.metrics import Metrics, Status
 from worker.telemetry.run_lines import RunLines
@@ -79,7 +81,7 @@ def finish_of(
         ending.state.value,
         record.to_bytes(),
         dead,
-        result=_result(hand, record.job, enqueued_ms, dump_value(_value(ending)), b"false"),
+        result=_result(hand, record.job, enqueued_ms, _value(ending), is_success=False),
         result_ttl_ms=_result_ttl_ms(job, ending),
     )
 
@@ -88,16 +90,21 @@ def success_of(
     hand: "InHand", message: JobMessage, job: Job[Any, Any], ending: Ending, record: bytes
 ) -> Finish:
     """The same for a success."""
+    value = None if ending.result is None else _kept(ending.result)
+    result = _result(hand, message.function, message.enqueued_ms, value, is_success=True)
+    return Finish(hand.claim, "succeeded", record, result=result, result_ttl_ms=job.result_ttl_ms)
+
+
+def _kept(value: Any) -> orjson.Fragment | None:
     try:
-        value = dump_value(ending.result)
+        kept = dump_value(value)
     except TypeError as error:
         _log.warning("Result is not JSON and is not kept", reason=str(error))
-        value = b"null"
-    if len(value) > _RESULT_LIMIT:
-        _log.warning("Result is too large and is not kept", size=len(value), limit=_RESULT_LIMIT)
-        value = b"null"
-    result = _result(hand, message.function, message.enqueued_ms, value, b"true")
-    return Finish(hand.claim, "succeeded", record, result=result, result_ttl_ms=job.result_ttl_ms)
+        return None
+    if len(kept) > _RESULT_LIMIT:
+        _log.warning("Result is too large and is not kept", size=len(kept), limit=_RESULT_LIMIT)
+        return None
+    return orjson.Fragment(kept)
 
 
 def _result_ttl_ms(job: Job[Any, Any] | None, ending: Ending) -> int:
@@ -105,22 +112,23 @@ def _result_ttl_ms(job: Job[Any, Any] | None, ending: Ending) -> int:
     return max(kept, _ABORTED_TTL_MS) if ending.state is State.CANCELLED else kept
 
 
-def _result(hand: "InHand", job: str, enqueued_ms: int, value: bytes, is_success: bytes) -> bytes:
+def _result(hand: "InHand", job: str, enqueued_ms: int, value: Any, *, is_success: bool) -> bytes:
     """ARQ's result record. The arguments are not stored a second time."""
     claim = hand.claim
-    # By hand: it is written for every run, and only the value is not known to be plain.
-    return (
-        b'{"t":%d,"f":%s,"a":[],"k":{},"et":%d,"s":%s,"r":%s,"st":%d,"ft":%d,"q":%s,"id":%s}'
-    ) % (
-        claim.attempts_spent + 1,
-        name_to_json(job),
-        enqueued_ms,
-        is_success,
-        value,
-        hand.started * 1000,
-        hand.ended * 1000,
-        name_to_json(claim.queue.key),
-        to_json(claim.run_id),
+    return to_json(
+        {
+            "t": claim.attempts_spent + 1,
+            "f": job,
+            "a": [],
+            "k": {},
+            "et": enqueued_ms,
+            "s": is_success,
+            "r": value,
+            "st": int(hand.started * 1000),
+            "ft": int(hand.ended * 1000),
+            "q": claim.queue.key,
+            "id": claim.run_id,
+        }
     )
 
 
@@ -155,31 +163,40 @@ class Reporter:
 
         Adds to `ended`.
         """
-        alike: dict[tuple[str, str, State], list[float]] = {}
+        alike: defaultdict[tuple[str, str], list[float]] = defaultdict(list)  # the successes
         logs_successes = self._logs_all and self._lines.is_enabled
         for hand, is_taken in zip(hands, verdicts, strict=True):
             ending = hand.ending
             if ending is None or not is_taken:
                 self.lost(hand)
-                continue
-            ended[ending.state] += 1
-            function = hand.message.function if hand.message else UNKNOWN
-            key = (hand.claim.queue.name, function, ending.state)
-            alike.setdefault(key, []).append(hand.ended - hand.started)
-            if ending.state is State.DEAD and ending.reason is not None:
-                self._metrics.dead_lettered(
-                    queue=hand.claim.queue.name, function=function, reason=ending.reason
-                )
-            if ending.state is not State.SUCCEEDED:
-                if self._logs_problems:
-                    self._log(hand, ending)
-            elif logs_successes:
-                self._log_success(hand)
+            elif ending.state is State.SUCCEEDED and hand.message is not None:
+                key = (hand.claim.queue.name, hand.message.function)
+                alike[key].append(hand.ended - hand.started)
+                if logs_successes:
+                    self._log_success(hand)
+            else:
+                ended[ending.state] += 1
+                self._problem(hand, ending)
         self._lines.flush()
-        for (queue, function, state), seconds in alike.items():
+        for (queue, function), seconds in alike.items():
+            ended[State.SUCCEEDED] += len(seconds)
             self._metrics.attempts_ended(
-                queue=queue, function=function, status=_STATUS[state], seconds=seconds
+                queue=queue, function=function, status="success", seconds=seconds
             )
+
+    def _problem(self, hand: "InHand", ending: Ending) -> None:
+        queue = hand.claim.queue.name
+        function = hand.message.function if hand.message else UNKNOWN
+        self._metrics.attempts_ended(
+            queue=queue,
+            function=function,
+            status=_STATUS[ending.state],
+            seconds=[hand.ended - hand.started],
+        )
+        if ending.state is State.DEAD and ending.reason is not None:
+            self._metrics.dead_lettered(queue=queue, function=function, reason=ending.reason)
+        if self._logs_problems:
+            self._log(hand, ending)
 
     def lost(self, hand: "InHand") -> None:
         self._metrics.lease_lost.labels(hand.claim.queue.name).inc()

@@ -69,10 +69,17 @@ class RunStore:
         self.epoch = ""
 
     def tick(
-        self, finishes: Sequence[Finish], free: Mapping[str, int], *, most: int = MOST_PER_TICK
+        self,
+        finishes: Sequence[Finish],
+        free: Mapping[str, int],
+        *,
+        most: int = MOST_PER_TICK,
+        lane: int = 1,
     ) -> Tick:
         """The call that writes how attempts ended, and takes due runs: up to `free` of each queue
         (by name), `most` in all. At most MOST_PER_TICK of either.
+
+        Redis remembers the last call of each lane, so there may be one of each on its way.
         """
         serial = next(self._serial)
         token = f"{self._session}:{serial}"
@@ -80,7 +87,7 @@ class RunStore:
             *self._keys,
             self._worker_id,
             token,
-            self._memory,
+            f"{self._memory}:{lane}",
             serial,
             self.epoch,
             uuid4().hex,

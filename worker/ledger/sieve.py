@@ -6,13 +6,13 @@ later. The others are left out here, where that costs some two microseconds each
 
 from collections import defaultdict, deque
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import NamedTuple
 
 import orjson
 
 from worker.ending import State
-from worker.records import IS_FIRST
+from worker.records import IS_FIRST, instant_of
 
 # An id of the record's own (its entry's, and its position in there), and its bytes.
 Entry = tuple[str, bytes]
@@ -89,7 +89,7 @@ def _run(raw: bytes, *, is_first_success: bool = False) -> _Run | None:
         fields = orjson.loads(raw)
         if is_first_success and (fields["state"] != State.SUCCEEDED or fields["attempt"] != 1):
             return None
-        started_at = datetime.fromisoformat(fields["started_at"]).astimezone(UTC)
+        started_at = instant_of(fields["started_at"])
         return _Run(str(fields["run_id"]), str(fields["queue"]), started_at)
-    except (ValueError, KeyError, TypeError, OverflowError):
+    except (ValueError, KeyError, TypeError, OverflowError, OSError):
         return None

@@ -7,7 +7,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from jobs.kit import Enqueued, Job, JobContext, Payload
+from jobs.kit import Enqueued, Job, JobContext, Payload, Run
 from jobs.kit.discover import discover
 from tests.conftest import MakeContext, Tenant
 
@@ -50,17 +50,19 @@ async def test_enqueue_hands_job_payload_and_delay_on() -> None:
     handed_on: list[object] = []
 
     async def enqueuer(
-        job: Job[Any, Any], payload: Payload, *, delay: timedelta | None = None
+        run: Run, job: Job[Any, Any], payload: Payload, *, delay: timedelta | None = None
     ) -> Enqueued:
-        handed_on.extend((job, payload, delay))
+        handed_on.extend((run, job, payload, delay))
         return Enqueued("r1", is_new=True)
 
     job, payload = discover()["sam_gov.import_opportunities"], Payload()
+    run = Run("r0", "testing_kit.rename", "default", 1, "r0", HALF_PAST_TEN_PM, "request-1")
+    ctx = make_context(run=run, enqueuer=enqueuer)
 
-    enqueued = await make_context(enqueuer=enqueuer).enqueue(job, payload, delay=timedelta(hours=1))
+    enqueued = await ctx.enqueue(job, payload, delay=timedelta(hours=1))
 
     assert enqueued == Enqueued("r1", is_new=True)
-    assert handed_on == [job, payload, timedelta(hours=1)]
+    assert handed_on == [run, job, payload, timedelta(hours=1)]
 
 
 async def _rename(db: asyncpg.pool.PoolConnectionProxy, tenant_id: UUID) -> None:
