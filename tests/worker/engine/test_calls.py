@@ -52,6 +52,16 @@ async def test_a_call_sent_again_claims_the_same_and_nothing_else(pool: Pool, de
     assert [claim.run_id for claim in await desk.claim({DEFAULT: 5})] == ["c"]
 
 
+async def test_calls_of_two_lanes_are_remembered_side_by_side(pool: Pool, desk: Desk) -> None:
+    await put(pool, "a", "b", "c")
+    first, second = (desk.store.tick([], {"default": 1}, lane=lane) for lane in (1, 2))
+
+    replies = [await desk.store.send(tick) for tick in (first, second, first, second)]
+
+    claimed = [[claim.run_id for claim in reply.claims] for reply in replies]
+    assert claimed == [["a"], ["b"], ["a"], ["b"]]
+
+
 async def test_an_end_sent_again_is_taken_and_recorded_once(pool: Pool, desk: Desk) -> None:
     await put(pool, "a", "b")
     first, second = await desk.claim({DEFAULT: 2})

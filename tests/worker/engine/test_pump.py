@@ -4,6 +4,7 @@ import asyncio
 
 from jobs.kit import JobContext, Payload, job
 from tests.worker.conftest import StartWorker, until
+from tests.worker.engine.defects.slow_redis import slow_line
 from worker.engine.worker import Worker
 from worker.enqueuer import Pool
 
@@ -37,15 +38,31 @@ async def test_a_job_costs_a_twentieth_of_a_round_trip_and_five_commands(
     await pool.config_resetstat()
     worker = await start_worker(queue_concurrency={"default": 100}, log_runs="none")
 
-    async def is_drained() -> bool:
-        return ended(worker) == RUNS
-
-    await until(is_drained)
+    await until(lambda: _has_ended(worker, RUNS))
     asked = await calls(pool)
 
     assert asked.get("evalsha", 0) + asked.get("eval", 0) <= 0.05 * RUNS
     assert sum(asked.values()) <= 5 * RUNS
     assert "watch" not in asked
+
+
+async def test_what_ends_while_a_call_is_on_its_way_leaves_with_another(
+    pool: Pool, start_worker: StartWorker, redis_url: str
+) -> None:
+    async with slow_line(redis_url) as line:
+        await pool.enqueue_many(JOB, [{}] * 300)
+        worker = await start_worker(queue_concurrency={"default": 100}, redis_url=line.url)
+        line.delay = 0.05
+
+        await until(lambda: _has_ended(worker, 300))
+
+    assert await pool.keys("deskhand:tick:*:2") != []
+    assert await pool.keys("arq:in-progress:*") == []
+    assert len(await pool.keys("arq:result:*")) == 300
+
+
+async def _has_ended(worker: Worker, count: int) -> bool:
+    return ended(worker) == count
 
 
 async def test_an_idle_worker_leaves_redis_in_peace(pool: Pool, start_worker: StartWorker) -> None:

@@ -52,6 +52,7 @@ class EngineRules(Stage):
         name=st.sampled_from(sorted(LEASES)),
         free=st.tuples(*[st.sampled_from([2, 1, 1, 3, 0, -1])] * len(SERVED)),
         most=st.integers(1, 4),
+        lane=st.integers(1, 2),
         times=st.sampled_from([1, 1, 1, 2, 3]),
         is_heard=st.sampled_from([True, True, True, False]),
     )
@@ -61,6 +62,7 @@ class EngineRules(Stage):
         name: str,
         free: tuple[int, ...],
         most: int,
+        lane: int,
         times: int,
         *,
         is_heard: bool,
@@ -70,7 +72,7 @@ class EngineRules(Stage):
         claims = self.draw_claims(data, worker, least=0)
         finishes = [self.draw_finish(data, claim) for claim in claims]
         slots = {queue.name: count for queue, count in zip(SERVED, free, strict=True)}
-        tick = worker.store.tick(finishes, slots, most=most)
+        tick = worker.store.tick(finishes, slots, most=most, lane=lane)
         replies = [self.send(tick) for _ in range(times)]
         assert replies == [replies[0]] * times
         worker.sent.append((tick, replies[0][0].decode()))
