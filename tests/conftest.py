@@ -7,8 +7,8 @@ on them is marked `integration`. Each test has a database of its own, cloned fro
 import asyncio
 import itertools
 import os
-from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -208,9 +208,18 @@ class MakeContext(Protocol):
 
 @pytest.fixture
 def make_ctx(resources: Resources) -> MakeContext:
-    """A real context: `make_ctx("documents.generate_report", tenant_id=…, key="k", now=…)`."""
+    """A real context: `make_ctx("documents.generate_report", tenant_id=…, key="k", now=…)`.
 
-    def make(job: str, *, now: datetime | None = None, **overrides: Any) -> JobContext:
+    `tools` are other values for fields of Resources.
+    """
+
+    def make(
+        job: str,
+        *,
+        now: datetime | None = None,
+        tools: Mapping[str, Any] | None = None,
+        **overrides: Any,
+    ) -> JobContext:
         run_id = uuid4().hex
         clock: Callable[[], datetime] = utc_now if now is None else lambda: now
         run = {
@@ -222,11 +231,7 @@ def make_ctx(resources: Resources) -> MakeContext:
             "enqueued_at": datetime.now(UTC),
             "correlation_id": run_id,
         }
-        return _with_clock(resources, clock).context(Run(**{**run, **overrides}))
+        given = replace(resources, **{"clock": clock, **(tools or {})})
+        return JobContext(Run(**{**run, **overrides}), given)
 
     return make
-
-
-def _with_clock(resources: Resources, clock: Callable[[], datetime]) -> Resources:
-    fields = {name: getattr(resources, name) for name in Resources.__slots__}
-    return Resources(**{**fields, "clock": clock})

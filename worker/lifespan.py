@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, cast
 import asyncpg
 import httpx
 from arq.worker import Function, func
+from structlog.typing import FilteringBoundLogger
 
 from clients.local_storage import LocalStorage
 from clients.mail import MailProvider, Sender
@@ -59,22 +60,9 @@ class Resources:
     clock: Callable[[], datetime]
     links: str
 
-    def context(self, run: Run) -> JobContext:
-        """The context of one attempt."""
-        return JobContext(
-            run=run,
-            log=get_logger(f"jobs.{run.job}"),
-            db=self.db,
-            http=self.http,
-            storage=self.storage,
-            mailers=self.mailer_of,
-            meter=self.meter,
-            offload=self.offload,
-            scratch=self.scratch_folder,
-            links=self.links,
-            clock=self.clock,
-            enqueuer=self.enqueue,
-        )
+    def log_of(self, run: Run) -> FilteringBoundLogger:
+        """The logger of a run's job."""
+        return get_logger(f"jobs.{run.job}")
 
     def mailer_of(self, run: Run) -> Mailer:
         """Sends the mail of one run."""
@@ -141,7 +129,7 @@ def arq_function(job: Job[Any, Any]) -> Function:
         run = _run(job, payload, ctx)
         token = correlation_id.set(run.correlation_id)
         try:
-            return await job.function(resources.context(run), payload)
+            return await job.function(JobContext(run, resources), payload)
         finally:
             correlation_id.reset(token)
 

@@ -74,59 +74,102 @@ class Meter(Protocol):
     def sync(self, *, integration: str, operation: str, status: str, **records: int) -> None: ...
 
 
-class Enqueue(Protocol):
-    """Enqueues on behalf of a run."""
-
-    async def __call__(
-        self, run: Run, job: "Job[Any, Any]", payload: Payload, *, delay: timedelta | None = None
-    ) -> Enqueued: ...
-
-
 class Offload(Protocol):
     def __call__(
         self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs
     ) -> Awaitable[R]: ...
 
 
+class Tools(Protocol):
+    """What all attempts of a worker share."""
+
+    @property
+    def db(self) -> "asyncpg.Pool[asyncpg.Record]": ...
+    @property
+    def http(self) -> httpx.AsyncClient: ...
+    @property
+    def storage(self) -> ObjectStorage: ...
+    @property
+    def meter(self) -> Meter: ...
+    @property
+    def offload(self) -> Offload: ...
+    @property
+    def links(self) -> str: ...
+    @property
+    def clock(self) -> Callable[[], datetime]: ...
+
+    def mailer_of(self, run: Run) -> Mailer: ...
+
+    def log_of(self, run: Run) -> FilteringBoundLogger: ...
+
+    def scratch_folder(self) -> AbstractContextManager[Path]: ...
+
+    async def enqueue(
+        self, run: Run, job: "Job[Any, Any]", payload: Payload, *, delay: timedelta | None = None
+    ) -> Enqueued: ...
+
+
 JobPayload = TypeVar("JobPayload", bound=Payload)
 
 
-@dataclass(slots=True, kw_only=True)  # not frozen: one is made for every attempt
+@dataclass(slots=True)  # not frozen: one is made for every attempt
 class JobContext:
-    """Everything a job may touch. Built by the runtime for each attempt, and for nobody else.
-
-    offload   runs a module-level function in a process that is killed with the attempt
-    scratch   a directory for temporary files, gone when the `with` ends
-    links     base address for links in mails (the setting PUBLIC_URL), without a slash at the end
-    """
-
-    # What few jobs use is made when asked for: contexts are made thousands of times a second.
+    """Everything a job may touch. Built by the runtime for each attempt, and for nobody else."""
 
     run: Run
-    log: FilteringBoundLogger
-    db: "asyncpg.Pool[asyncpg.Record]"
-    http: httpx.AsyncClient
-    storage: ObjectStorage
-    mailers: Callable[[Run], Mailer]
-    meter: Meter
-    offload: Offload
-    scratch: Callable[[], AbstractContextManager[Path]]
-    links: str
-    clock: Callable[[], datetime]
-    enqueuer: Enqueue
+    tools: Tools
+
+    @property
+    def log(self) -> FilteringBoundLogger:
+        """Its lines carry the run and its correlation id."""
+        return self.tools.log_of(self.run)
+
+    @property
+    def db(self) -> "asyncpg.Pool[asyncpg.Record]":
+        """PostgreSQL."""
+        return self.tools.db
+
+    @property
+    def http(self) -> httpx.AsyncClient:
+        """The one HTTP client of the process."""
+        return self.tools.http
+
+    @property
+    def storage(self) -> ObjectStorage:
+        """Files."""
+        return self.tools.storage
 
     @property
     def mailer(self) -> Mailer:
         """Sends this run's mail."""
-        return self.mailers(self.run)
+        return self.tools.mailer_of(self.run)
+
+    @property
+    def meter(self) -> Meter:
+        """Metrics."""
+        return self.tools.meter
+
+    @property
+    def offload(self) -> Offload:
+        """Runs a module-level function in a process that is killed with the attempt."""
+        return self.tools.offload
+
+    @property
+    def links(self) -> str:
+        """Base address for links in mails (the setting PUBLIC_URL), without a slash at the end."""
+        return self.tools.links
+
+    def scratch(self) -> AbstractContextManager[Path]:
+        """A directory for temporary files, gone when the `with` ends."""
+        return self.tools.scratch_folder()
 
     def now(self) -> datetime:
         """This instant, aware, in UTC."""
-        return self.clock().astimezone(UTC)
+        return self.tools.clock().astimezone(UTC)
 
     def today(self, tz: str = "UTC") -> date:
         """The day it is now in a time zone."""
-        return self.clock().astimezone(ZoneInfo(tz)).date()
+        return self.tools.clock().astimezone(ZoneInfo(tz)).date()
 
     async def enqueue(
         self,
@@ -136,7 +179,7 @@ class JobContext:
         delay: timedelta | None = None,
     ) -> Enqueued:
         """Put a run on the job's queue, under this run's correlation id."""
-        return await self.enqueuer(self.run, job, payload, delay=delay)
+        return await self.tools.enqueue(self.run, job, payload, delay=delay)
 
     @asynccontextmanager
     async def transaction(

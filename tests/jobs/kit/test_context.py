@@ -1,13 +1,14 @@
 from collections.abc import Callable
-from dataclasses import fields
 from datetime import UTC, date, datetime, timedelta, timezone
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 from uuid import UUID
 
 import asyncpg
 import pytest
 
 from jobs.kit import Enqueued, Job, JobContext, Payload, Run
+from jobs.kit.context import Tools
 from jobs.kit.discover import discover
 from tests.conftest import MakeContext, Tenant
 
@@ -15,9 +16,12 @@ HALF_PAST_TEN_PM = datetime(2026, 3, 1, 22, 30, tzinfo=UTC)
 ISTANBUL = timezone(timedelta(hours=3))
 
 
+RUN = Run("r0", "testing_kit.rename", "default", 1, "r0", HALF_PAST_TEN_PM, "request-1")
+
+
 def make_context(**given: Any) -> JobContext:
-    """Only what a test is about; the rest stays empty."""
-    return JobContext(**{**{field.name: None for field in fields(JobContext)}, **given})
+    """With the tools that a test is about, and no others."""
+    return JobContext(RUN, cast("Tools", SimpleNamespace(**given)))
 
 
 def clock(instant: datetime) -> Callable[[], datetime]:
@@ -49,20 +53,18 @@ def test_today_is_utcs_unless_a_zone_is_named() -> None:
 async def test_enqueue_hands_job_payload_and_delay_on() -> None:
     handed_on: list[object] = []
 
-    async def enqueuer(
+    async def enqueue(
         run: Run, job: Job[Any, Any], payload: Payload, *, delay: timedelta | None = None
     ) -> Enqueued:
         handed_on.extend((run, job, payload, delay))
         return Enqueued("r1", is_new=True)
 
     job, payload = discover()["sam_gov.import_opportunities"], Payload()
-    run = Run("r0", "testing_kit.rename", "default", 1, "r0", HALF_PAST_TEN_PM, "request-1")
-    ctx = make_context(run=run, enqueuer=enqueuer)
 
-    enqueued = await ctx.enqueue(job, payload, delay=timedelta(hours=1))
+    enqueued = await make_context(enqueue=enqueue).enqueue(job, payload, delay=timedelta(hours=1))
 
     assert enqueued == Enqueued("r1", is_new=True)
-    assert handed_on == [run, job, payload, timedelta(hours=1)]
+    assert handed_on == [RUN, job, payload, timedelta(hours=1)]
 
 
 async def _rename(db: asyncpg.pool.PoolConnectionProxy, tenant_id: UUID) -> None:

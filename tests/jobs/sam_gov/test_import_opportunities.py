@@ -1,4 +1,3 @@
-import dataclasses
 from collections.abc import AsyncIterator
 from datetime import date
 from typing import Any
@@ -44,7 +43,7 @@ def counts() -> Counts:
 
 @pytest.fixture
 def ctx(make_ctx: MakeContext, counts: Counts) -> JobContext:
-    return dataclasses.replace(make_ctx("sam_gov.import_opportunities"), meter=counts)
+    return make_ctx("sam_gov.import_opportunities", tools={"meter": counts})
 
 
 async def imported(ctx: JobContext, tenant_id: UUID, body: bytes) -> ImportReceipt:
