@@ -14,6 +14,7 @@ import pickle  # only for the restricted reader below
 import pickletools
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -119,10 +120,15 @@ def decode_job(raw: bytes, *, accept_pickle: bool = False) -> JobMessage:
         if is_pickle:  # from here on all payloads are what JSON can say
             arguments = orjson.loads(dumps(arguments))
         enqueued_ms = int(data["et"])
-        enqueued_at = datetime.fromtimestamp(enqueued_ms / 1000, UTC)
+        enqueued_at = _instant(enqueued_ms)
         return JobMessage(name, arguments, enqueued_at, _headers(data.get("h")), enqueued_ms)
     except (KeyError, TypeError, ValueError, OverflowError, OSError) as error:
         raise UndecodableError(f"this is no ARQ job: {type(error).__name__} {error}") from None
+
+
+@lru_cache(maxsize=100)  # runs that were enqueued together share it
+def _instant(milliseconds: int) -> datetime:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
 
 
 def _name(value: Any) -> str:

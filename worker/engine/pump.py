@@ -2,11 +2,12 @@
 
 The next call leaves as soon as the last one returned and there is something to write or a free
 slot, so an idle run waits for nothing and a busy worker's calls carry many runs. Claims are for
-half of the slots at most, and when that half ends while a call is on its way, a second one follows
-it: Redis works on one half while this process works on the other, and neither waits.
+half of a queue's slots at most, and when that half ends while a call is on its way, a second one
+follows it: Redis works on one half while this process works on the other, and neither waits.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 
 from redis.exceptions import RedisError
@@ -24,8 +25,9 @@ _log = get_logger(__name__)
 
 _LEAST_CLAIMS = 10  # of one call, where half of the slots are fewer
 _SURPLUS = 8  # attempts that ended while a call is on its way, and are worth another
-# Due runs that cannot be claimed are stock workers' own: look again after so many seconds.
-_PACE = (0.02, 0.5)
+# Due runs that cannot be claimed are stock workers' own: look again after so many seconds. At once
+# the first time: it may have been enqueued between the call and the look.
+_PACE = (0.0, 0.02, 0.5)
 _LONGEST_NAP = 5.0
 _AFTER_A_MISTAKE = 5.0
 
@@ -51,7 +53,8 @@ class Pump:
         self._wake = asyncio.Event()
         self._surplus = asyncio.Event()
         slots = sum(queue.concurrency for queue in queues)
-        self._most_claims = min(MOST_PER_TICK, max(_LEAST_CLAIMS, slots // 2))
+        self._most_claims = min(MOST_PER_TICK, _share(slots))
+        self._is_looking = False
         self._pace = _PACE[0]
         self._backoff = Backoff()
         self.is_claiming = True
@@ -72,7 +75,8 @@ class Pump:
     def freed(self) -> None:
         """An attempt is done."""
         self._wake.set()
-        if self._first.sent is not None and self._hands.done_count >= _SURPLUS:
+        is_away = self._is_looking or self._first.sent is not None
+        if is_away and self._hands.done_count >= _SURPLUS:
             self._surplus.set()
 
     async def run(self) -> None:
@@ -94,9 +98,8 @@ class Pump:
         if reply is None:
             return
         self._take(call, reply)
-        claimed = len(reply.claims)
-        if claimed < self._most_claims and not self._hands.has_done:
-            await self._look(is_fruitless=claimed == 0 and not call.ended)
+        if not self._hands.has_done and not self._may_be_more(call, reply):
+            await self._look(is_fruitless=not reply.claims and not call.ended)
 
     async def _second_turn(self) -> None:
         """The same while the first call is on its way, and enough has ended meanwhile."""
@@ -121,7 +124,10 @@ class Pump:
             if self.limit is not None:
                 asked = sum(call.most for call in self._sent())
                 most = max(min(most, self.limit - self.claimed - asked), 0)
-            free = {queue.name: min(self._free(queue), most) for queue in self._queues}
+            free = {
+                queue.name: min(self._free(queue), _share(queue.concurrency), most)
+                for queue in self._queues
+            }
         if not ended and not any(free.values()):
             return None
         return lane.call(ended, free, most=most)
@@ -139,16 +145,27 @@ class Pump:
             self._pace = _PACE[0]
             self._bell.busy()
 
+    def _may_be_more(self, call: Call, reply: Reply) -> bool:
+        """Is a slot free whose queue gave all that it was asked for, or was not asked?"""
+        claimed = Counter(claim.queue.name for claim in reply.claims)
+        return any(
+            self._free(queue) and claimed[queue.name] >= call.free.get(queue.name, 0)
+            for queue in self._queues
+        )
+
     async def _look(self, *, is_fruitless: bool) -> None:
         """Nothing more to claim: sleep until something comes due, is enqueued, or ends here."""
         keys = self._open_queues()
         if not keys:
             return
+        self._is_looking = True
         try:
             outlook = await self._bell.look(keys)
         except (RedisError, OSError) as error:
             await self._backoff.away(error)
             return
+        finally:
+            self._is_looking = False
         self._backoff.reset()
         # What rang before the look is seen by it; what else may have set this is asked for here.
         self._wake.clear()
@@ -160,7 +177,7 @@ class Pump:
             self.is_idle.clear()
         elif is_fruitless:
             await self._nap(self._pace)
-            self._pace = min(self._pace * 2, _PACE[1])
+            self._pace = min(max(self._pace * 2, _PACE[1]), _PACE[2])
 
     def _open_queues(self) -> list[str]:
         if not self.is_claiming:
@@ -181,6 +198,11 @@ class Pump:
             await self._wake.wait()
         finally:
             timer.cancel()
+
+
+def _share(slots: int) -> int:
+    """How many of them one call may fill."""
+    return max(_LEAST_CLAIMS, slots // 2)
 
 
 async def _for_ever(turn: Callable[[], Awaitable[None]]) -> None:
