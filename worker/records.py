@@ -1,7 +1,7 @@
 """What the streams carry from engine to ledger: a record per attempt, one per dead letter."""
 
 from base64 import b64decode, b64encode
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Self, overload
 from uuid import UUID
@@ -15,6 +15,10 @@ from worker.engine.claims import Claim
 IS_FIRST = b'"state":"succeeded","is_first":true'
 _RANDOM_ID = 32  # digits, ours and ARQ's
 _INSTANTS = ("enqueued_at", "started_at", "ended_at")
+_NEEDED = frozenset({"run_id", "job", "queue", "correlation_id", "worker", "attempt"})
+_TEXTS = (_NEEDED - {"attempt"}) | frozenset(
+    {"label", "replay_of", "reason", "error_type", "error_message", "traceback"}
+)
 _HEADERS = (("label", "label"), ("replay_of", "replay"))
 UNKNOWN = "<unknown>"  # ARQ's own word for a run whose payload cannot be read
 
@@ -43,18 +47,13 @@ class AttemptRecord:
 
     def to_bytes(self) -> bytes:
         """JSON, without what is None."""
-        told = self.told()
-        return orjson.dumps({name: value for name, value in told.items() if value is not None})
-
-    def told(self) -> dict[str, Any]:
-        """What JSON is to carry."""
         fields = {name: getattr(self, name) for name in self.__slots__}
-        return {**fields, **{name: fields[name].timestamp() for name in _INSTANTS}}
+        return orjson.dumps({name: value for name, value in fields.items() if value is not None})
 
     @classmethod
     def from_bytes(cls, raw: bytes) -> Self:
-        data = orjson.loads(raw)
-        return cls(**_parsed(data))
+        """Raises ValueError, whatever the bytes are."""
+        return cls(**_parsed(orjson.loads(raw)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,14 +66,18 @@ class DeadRecord:
 
     def to_bytes(self) -> bytes:
         raw = None if self.raw is None else b64encode(self.raw).decode()
-        return orjson.dumps({"last": self.last.told(), "payload": self.payload, "raw": raw})
+        return orjson.dumps({"last": asdict(self.last), "payload": self.payload, "raw": raw})
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
+        """Raises ValueError, whatever the bytes are."""
         fields = orjson.loads(data)
-        raw = None if fields["raw"] is None else b64decode(fields["raw"])
-        last = AttemptRecord(**_parsed(fields["last"]))
-        return cls(last=last, payload=fields["payload"], raw=raw)
+        try:
+            raw = None if fields["raw"] is None else b64decode(fields["raw"])
+            last, payload = fields["last"], fields["payload"]
+        except (KeyError, TypeError):
+            raise ValueError("this is no dead letter") from None
+        return cls(last=AttemptRecord(**_parsed(last)), payload=payload, raw=raw)
 
 
 def attempt_record(
@@ -151,10 +154,13 @@ def to_json(record: dict[str, Any]) -> bytes:
 
 
 def instant_of(value: str | float) -> datetime:
-    """As records say it: seconds since 1970, or (version 0.1) ISO 8601. Raises ValueError."""
-    if isinstance(value, str):
-        return datetime.fromisoformat(value).astimezone(UTC)
-    return datetime.fromtimestamp(value, UTC)
+    """As records say it: ISO 8601, or seconds since 1970. Raises ValueError."""
+    try:
+        if isinstance(value, str):
+            return datetime.fromisoformat(value).astimezone(UTC)
+        return datetime.fromtimestamp(value, UTC)
+    except (TypeError, OverflowError, OSError):
+        raise ValueError("this is no instant") from None
 
 
 def tenant_of(message: JobMessage | None) -> UUID | None:
@@ -177,13 +183,22 @@ def plain(text: str | None) -> str | None:
     return text.encode("utf-8", "replace").decode()
 
 
-def _parsed(data: dict[str, Any]) -> dict[str, Any]:
-    tenant = data.get("tenant_id")
-    data.pop("is_first", None)
-    instants = {name: instant_of(data[name]) for name in _INSTANTS}
-    return {
-        **data,
-        **instants,
-        "tenant_id": None if tenant is None else UUID(tenant),
-        "state": State(data["state"]),
-    }
+def _parsed(data: Any) -> dict[str, Any]:
+    """The fields of an AttemptRecord, each of its type. Raises ValueError."""
+    try:
+        tenant = data.get("tenant_id")
+        fields = {
+            **{name: data[name] for name in _NEEDED},
+            **{name: data.get(name) for name in _TEXTS - _NEEDED},
+            **{name: instant_of(data[name]) for name in _INSTANTS},
+            "tenant_id": None if tenant is None else UUID(tenant),
+            "state": State(data["state"]),
+        }
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"this is no record: {type(error).__name__}") from None
+    for name in _TEXTS:
+        if not isinstance(fields[name], str | None) or (name in _NEEDED and fields[name] is None):
+            raise ValueError(f"this is no record: {name} is no text")
+    if type(fields["attempt"]) is not int:
+        raise ValueError("this is no record: attempt is no number")
+    return fields

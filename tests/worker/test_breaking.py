@@ -35,7 +35,11 @@ def workers(tmp_path: Path, database_url: str, redis_url: str) -> Iterator[Worke
 
 @pytest.mark.parametrize(
     ("what", "error_type", "says"),
-    [("loop", "RuntimeError", "the loop broke"), ("pump", "EngineError", "pump has ended")],
+    [
+        ("loop", "RuntimeError", "the loop broke"),
+        ("pump", "EngineError", "pump has ended"),
+        ("second lane", "EngineError", "second lane has ended"),
+    ],
 )
 async def test_a_worker_that_breaks_says_so_gives_its_runs_back_and_ends_with_1(
     workers: Workers,

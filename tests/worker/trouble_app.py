@@ -30,11 +30,12 @@ async def start_to_break(ctx: dict[str, Any]) -> None:
         if (folder / "break-loop").exists():
             secret = f"password={CANARY} of ayse.isik@anadolu.example"
             raise RuntimeError(f"the loop broke: {secret}")
-        if (folder / "break-pump").exists():
-            # Nothing else ends it: it catches what it meets.
-            for task in asyncio.all_tasks():
-                if task.get_name() == "pump":
-                    task.cancel()
+        for name in ("pump", "second lane"):
+            if (folder / f"break-{name}").exists():
+                # Nothing else ends it: it catches what it meets.
+                for task in asyncio.all_tasks():
+                    if task.get_name() == name:
+                        task.cancel()
         beat()
 
     health.heartbeat = heartbeat

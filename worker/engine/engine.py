@@ -31,6 +31,7 @@ from worker.runner import Runner
 from worker.telemetry.logs import get_logger
 
 _RELEASE_WITHIN = 5.0  # seconds to tell Redis about runs that were cut short
+_SETTLE_WITHIN = 2.0  # seconds to hear what the last calls claimed
 _ABORT_CHECK = timedelta(seconds=0.5)  # as often as ARQ's own workers look
 _HEARTBEAT = timedelta(seconds=5)
 _ARQ_HEALTH_EVERY = 6  # heartbeats
@@ -62,7 +63,7 @@ class Engine:
         self._worker_id = worker_id
         self._beats = 0
         self._tasks: list[asyncio.Task[Any]] = []
-        self._pump_task: asyncio.Task[None] | None = None
+        self._pumping: dict[str, asyncio.Task[None]] = {}
         self._after: set[asyncio.Task[None]] = set()
         self._store = RunStore(redis, queues=queues, worker_id=worker_id, lease=lease)
         self._attempts = Attempts(
@@ -95,10 +96,10 @@ class Engine:
         gc.collect()
         gc.freeze()
         self._keeper.start()
-        self._pump_task = asyncio.create_task(self.pump.run(), name="pump")
+        self._start_pump()
         sweep = _every(SWEEP_EVERY, lambda: sweep_if_due(self._redis, self._queues))
         self._tasks = [
-            self._pump_task,
+            *self._pumping.values(),
             asyncio.create_task(_every(_ABORT_CHECK, self._abort), name="abort"),
             asyncio.create_task(sweep, name="sweep"),
         ]
@@ -125,12 +126,20 @@ class Engine:
         if not self._keeper.is_alive:
             raise EngineError("nobody renews the leases")
 
+    def _start_pump(self) -> None:
+        """Start what does not run."""
+        for name, turns in self.pump.turns.items():
+            if name not in self._pumping or self._pumping[name].done():
+                self._pumping[name] = asyncio.create_task(turns(), name=name)
+
     async def _give_back(self) -> None:
-        if self._pump_task is not None and self._pump_task.done():
-            # Whatever ended it, the runs are to be given back.
-            self._pump_task = asyncio.create_task(self.pump.run())
+        if self._pumping:
+            self._start_pump()  # whatever ended it, the runs are to be given back
         self.hands.stop(Stop.SHUTDOWN)
+        with suppress(TimeoutError):  # a call that is on its way may bring runs
+            await asyncio.wait_for(self.pump.settled(), _SETTLE_WITHIN)
         await self.hands.wait(_RELEASE_WITHIN)
+        await asyncio.sleep(0)  # the last of them is being reported
         if self._after:
             await asyncio.wait(self._after, timeout=_RELEASE_WITHIN)
 
@@ -138,8 +147,7 @@ class Engine:
         """Give back what is still in hand, and say goodbye. Safe after a failure, too."""
         self.pump.stop_claiming()
         await self._give_back()
-        pumps = [] if self._pump_task is None else [self._pump_task]
-        await cancel([*self._tasks, *pumps, *self._after])
+        await cancel([*self._tasks, *self._pumping.values(), *self._after])
         self.hands.close()
         await self._keeper.stop()
         with suppress(RedisError, OSError):

@@ -50,7 +50,7 @@ class Backoff:
 
 
 class Lane:
-    """`sent` is the call that is on its way; there may be one of another lane as well."""
+    """`sent` is the call that is on its way; there may be one of each of the `others` as well."""
 
     def __init__(
         self, store: RunStore, hands: Hands, on_taken: Acknowledge, *, number: int
@@ -61,9 +61,14 @@ class Lane:
         self._number = number
         self._refused = 0
         self._backoff = Backoff()
+        self.has_failed = False
+        self.others: Sequence[Lane] = ()
         # Ends in one call; one after a refusal, to find the one that Redis does not take.
         self.most_ends = MOST_PER_TICK
         self.sent: Call | None = None
+        # Set while nothing is on its way.
+        self.answered = asyncio.Event()
+        self.answered.set()
 
     def call(self, ended: Sequence[InHand], free: Mapping[str, int], *, most: int) -> Call:
         finishes = [hand.finish for hand in ended if hand.finish is not None]
@@ -76,23 +81,45 @@ class Lane:
         A Redis that is away is waited for. It may have done the call or not: it is sent again as it
         is, and done once.
         """
+        self.has_failed = self.sent is call  # it was on its way when the pump was stopped
         self.sent = call
+        self.answered.clear()
         while True:
             try:
+                await self._await_turn(call)
                 reply = await self._store.send(call.tick)
             except ReadOnlyError as error:  # a master no more: next, look for the new one
-                await self._backoff.away(error)
+                await self._away(error)
             except ResponseError as error:
-                self.sent = None
+                self._arrived()
                 await self._refuse(error, call.ended)
                 return None
             except (RedisError, OSError) as error:
-                await self._backoff.away(error)
+                await self._away(error)
             else:
-                self.sent = None
+                self._arrived()
                 self._refused, self.most_ends = 0, MOST_PER_TICK
                 self._backoff.reset()
                 return reply
+
+    async def _await_turn(self, call: Call) -> None:
+        """Calls arrive in the order of their serial numbers, also when they are sent again: a run
+        whose end is in one may be claimed by the next.
+        """
+        for lane in self.others:
+            while (older := lane.sent) is not None and older.tick.serial < call.tick.serial:
+                if self._store.is_connected and not lane.has_failed and not self.has_failed:
+                    break  # it is before us on the same connection
+                await lane.answered.wait()
+
+    async def _away(self, error: Exception) -> None:
+        self.has_failed = True
+        await self._backoff.away(error)
+
+    def _arrived(self) -> None:
+        self.sent = None
+        self.has_failed = False
+        self.answered.set()
 
     async def _refuse(self, error: ResponseError, ended: Sequence[InHand]) -> None:
         """Find the end that Redis does not take, and hold up no other."""

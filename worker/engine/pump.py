@@ -8,12 +8,13 @@ follows it: Redis works on one half while this process works on the other, and n
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from functools import partial
+from typing import Any
 
 from redis.exceptions import RedisError
 
 from jobs.kit import Queue
-from worker.background import cancel
 from worker.engine.bell import Bell
 from worker.engine.claims import Reply
 from worker.engine.hands import Hands, Stop
@@ -33,7 +34,10 @@ _AFTER_A_MISTAKE = 5.0
 
 
 class Pump:
-    """Run `run()` in the background. `on_taken` hears which ends Redis has taken, and which not."""
+    """Run all `turns` in the background, each for ever.
+
+    `on_taken` hears which ends Redis has taken, and which not.
+    """
 
     def __init__(
         self,
@@ -50,6 +54,7 @@ class Pump:
         self._on_taken = on_taken
         self._first = Lane(store, hands, on_taken, number=1)
         self._second = Lane(store, hands, on_taken, number=2)
+        self._first.others, self._second.others = [self._second], [self._first]
         self._wake = asyncio.Event()
         self._surplus = asyncio.Event()
         slots = sum(queue.concurrency for queue in queues)
@@ -79,13 +84,21 @@ class Pump:
         if is_away and self._hands.done_count >= _SURPLUS:
             self._surplus.set()
 
-    async def run(self) -> None:
-        """For ever: a Redis that is away is waited for, and nothing else ends this."""
-        second = asyncio.create_task(_for_ever(self._second_turn), name="second lane")
-        try:
-            await _for_ever(self._turn)
-        finally:
-            await cancel([second])
+    @property
+    def turns(self) -> Mapping[str, Callable[[], Coroutine[Any, Any, None]]]:
+        """What to run, by name. A Redis that is away is waited for, and nothing else ends it.
+
+        Begun again after it was cancelled, it sends again what was on its way.
+        """
+        return {
+            "pump": partial(_for_ever, self._turn),
+            "second lane": partial(_for_ever, self._second_turn),
+        }
+
+    async def settled(self) -> None:
+        """Wait until no call is on its way."""
+        for lane in (self._first, self._second):
+            await lane.answered.wait()
 
     async def _turn(self) -> None:
         """Make one call if there is anything to say, and wait for the next reason to."""

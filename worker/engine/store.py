@@ -33,6 +33,7 @@ _YES = ord("1")
 class Tick:
     """One call of the engine: it may be sent more than once, and is done once."""
 
+    serial: int
     finishes: Sequence[Finish]
     token: str
     arguments: Sequence[Argument]
@@ -101,7 +102,7 @@ class RunStore:
         for finish in finishes:
             number = self._numbers[finish.claim.queue.name]
             arguments += finish.arguments(number, self.epoch)
-        return Tick(finishes, token, arguments)
+        return Tick(serial, finishes, token, arguments)
 
     async def send(self, tick: Tick) -> Reply:
         """Make the call. After an error it may have been done or not: send the same one again."""
@@ -109,6 +110,11 @@ class RunStore:
         self.epoch = reply[0].decode()
         verdicts = [verdict == _YES for verdict in reply[1]]
         return Reply(verdicts, claims_of(reply, self._queues, tick.token))
+
+    @property
+    def is_connected(self) -> bool:
+        """Would the next call go out behind those that are on their way?"""
+        return self._wire.is_open
 
     async def aborts(self, run_ids: Sequence[str]) -> dict[str, datetime]:
         """Which of these runs somebody asked to abort, and when."""

@@ -102,6 +102,11 @@ class Wire:
         except NoScriptError:
             return await self.call("EVAL", script.text, keys, *keys_and_arguments)
 
+    @property
+    def is_open(self) -> bool:
+        """A call would go out at once, behind those that wait for their answers."""
+        return self._line is not None and not self._line.is_closed
+
     def close(self) -> None:
         if self._line is not None:
             self._line.on_lost = None

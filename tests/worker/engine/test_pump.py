@@ -2,7 +2,7 @@
 
 import asyncio
 
-from jobs.kit import JobContext, Payload, job
+from jobs.kit import QUEUES, JobContext, Payload, job
 from tests.worker.conftest import StartWorker, until
 from tests.worker.engine.defects.slow_redis import slow_line
 from worker.engine.worker import Worker
@@ -59,6 +59,23 @@ async def test_what_ends_while_a_call_is_on_its_way_leaves_with_another(
     assert await pool.keys("deskhand:tick:*:2") != []
     assert await pool.keys("arq:in-progress:*") == []
     assert len(await pool.keys("arq:result:*")) == 300
+
+
+async def test_what_an_idle_worker_was_claiming_when_it_was_told_to_stop_goes_back(
+    pool: Pool, start_worker: StartWorker, redis_url: str
+) -> None:
+    async with slow_line(redis_url) as line:
+        worker = await start_worker(redis_url=line.url, log_runs="none")
+        assert worker.engine is not None
+        await asyncio.wait_for(worker.engine.pump.is_idle.wait(), 20)
+        line.delay = 0.5
+        await pool.enqueue_job(JOB, _job_id="late")
+        await until(lambda: pool.exists("arq:in-progress:late"))
+
+        await worker.engine.drain(5, asyncio.Event())
+
+    assert await pool.exists("arq:in-progress:late") == 0
+    assert await pool.zscore(QUEUES["default"].key, "late") is not None
 
 
 async def _has_ended(worker: Worker, count: int) -> bool:

@@ -333,6 +333,37 @@ async def test_an_attempt_that_cannot_be_stored_holds_up_none_of_its_entry(
     assert await left(pool) == 0
 
 
+NO_INSTANTS: list[Any] = [1e17, 1e18, 1e20, "9999-12-31T23:00:00-05:00", [], None]
+FOREIGN: list[Any] = [
+    *({"started_at": instant} for instant in NO_INSTANTS),
+    {"job": 5},
+    {"run_id": []},
+    {"tenant_id": 5},
+    {"attempt": True},
+    {"label": {}},
+    {"worker": None},
+]
+
+
+async def test_what_is_no_record_is_set_aside_in_either_stream(pool: Pool, db: Db) -> None:
+    good = orjson.loads(attempt("good").to_bytes())
+    ours: list[Any] = [{**good, **changes} for changes in FOREIGN]
+    fields = {b"=good": attempt("good").to_bytes()}
+    for number, foreign in enumerate([*ours, [], 5, "x", None]):
+        fields[f"=bad{number}".encode()] = orjson.dumps(foreign)
+        letter = {"last": foreign, "payload": None, "raw": None}
+        await pool.xadd(DEAD, {"d": orjson.dumps(letter)})
+    await put_together(pool, fields)
+    await put(pool, dead("good"))
+
+    await ledger_on(pool, db).drain()
+
+    assert await db.fetchval("select array_agg(run_id) from job_runs") == ["good"]
+    assert await db.fetchval("select array_agg(run_id) from dead_letters") == ["good"]
+    assert await pool.xlen(REJECTED) == 2 * (len(fields) - 1)
+    assert await left(pool) == 0
+
+
 async def test_a_backlog_of_large_and_small_entries_is_written_to_the_last_event(
     pool: Pool, db: Db
 ) -> None:
