@@ -48,11 +48,13 @@ class Job(Generic[P, R]):
     result_ttl: timedelta
     aliases: tuple[str, ...]
     sensitive: frozenset[str]
-    # The timeout in seconds, and the result's life: asked for with every attempt.
+    # The payload's fields, the timeout in seconds, the result's life: asked for with every run.
+    fields: frozenset[str] = field(init=False)
     seconds: float = field(init=False)
     result_ttl_ms: int = field(init=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "fields", frozenset(self.payload.model_fields))
         object.__setattr__(self, "seconds", self.timeout.total_seconds())
         object.__setattr__(self, "result_ttl_ms", int(self.result_ttl.total_seconds() * 1000))
 
@@ -64,11 +66,13 @@ class Job(Generic[P, R]):
 
         Raises PayloadError.
         """
+        if type(data) is dict and self.fields.issuperset(data):
+            return self.read(data)  # as most are
         if isinstance(data, Payload):
             data = data.model_dump(mode="json")
         if not isinstance(data, Mapping) or not all(isinstance(name, str) for name in data):
             raise PayloadError(self.name, ["payload: it is a mapping of field names to values"])
-        unknown = sorted(set(data) - set(self.payload.model_fields))
+        unknown = sorted(set(data) - self.fields)
         if unknown:
             known = ", ".join(self.payload.model_fields)
             names = ", ".join(unknown)

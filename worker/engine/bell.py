@@ -25,7 +25,7 @@ _REFUSALS = ("NOPERM", "ERR")
 # A look costs one command for the script and about two for each queue. Between looks that nothing
 # asks for, an idle worker leaves Redis in peace; they are for a message that got lost.
 _COMMANDS_PER_SECOND = 4
-_LEAST_WAIT = 1.0  # seconds
+_LEAST_WAIT = 1.5  # seconds
 # Without tracking: from busy to idle.
 _POLL = (0.01, 0.25)
 
