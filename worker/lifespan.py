@@ -127,11 +127,8 @@ def arq_function(job: Job[Any, Any]) -> Function:
         resources: Resources = ctx["resources"]
         payload = job.read(args[0] if args else kwargs)
         run = _run(job, payload, ctx)
-        token = correlation_id.set(run.correlation_id)
-        try:
-            return await job.function(JobContext(run, resources), payload)
-        finally:
-            correlation_id.reset(token)
+        correlation_id.set(run.correlation_id)  # of this task, which is this attempt's own
+        return await job.function(JobContext(run, resources), payload)
 
     return func(
         cast(

@@ -85,10 +85,12 @@ class Job(Generic[P, R]):
         Raises PayloadError.
         """
         try:
-            # Through JSON's rules, because that is what the run will carry.
-            return self.payload.model_validate(data, strict=False)
+            # Through JSON's rules, because that is what the run will carry. This is what
+            # `model_validate` calls, at half its cost.
+            read: P = self.payload.__pydantic_validator__.validate_python(data, strict=False)
         except ValidationError as error:
             raise PayloadError(self.name, _problems(error)) from None
+        return read
 
     def key_of(self, payload: Payload) -> str | None:
         """The idempotency key of this payload; a tenant's keys never meet another's."""

@@ -158,7 +158,7 @@ class Attempts:
 
 
 def _told(context: dict[str, Any], ending: Ending) -> dict[str, Any]:
-    context["outcome"] = ending.state.value
+    context["outcome"] = str(ending.state)
     context["error_type"] = ending.failure.error_type if ending.failure else None
     return context
 
