@@ -11,8 +11,10 @@ import os
 import pickle
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing import forkserver, get_context, resource_tracker
 from multiprocessing.connection import Connection
 from typing import Any, ParamSpec, TypeVar, cast
@@ -22,6 +24,12 @@ R = TypeVar("R")
 
 _PR_SET_PDEATHSIG = 1
 _CONTEXT = get_context("forkserver")
+_GONE_WITHIN = 10  # seconds; a killed process that takes longer hangs in the kernel
+
+# Whoever starts a process also reaps those of others that have ended (multiprocessing's `_cleanup`,
+# unlocked). Were one closed at that moment, its descriptor would be read when it is another's: a
+# socket of the worker, or the pipe that tells another start its process id, which then never comes.
+_CHILDREN = threading.Lock()
 
 
 class OffloadError(Exception):
@@ -65,18 +73,24 @@ async def _end(process: Any, starting: "asyncio.Task[None]", *pipes: Connection)
         pipe.close()
     if starting.exception() is None:
         process.kill()
-        await asyncio.to_thread(process.join, 10)
-        process.close()
+        with suppress(TimeoutError):  # the next start reaps it, once it has gone
+            async with asyncio.timeout(_GONE_WITHIN):
+                await _readable(process.sentinel)
+            await asyncio.to_thread(_reap, process)
 
 
-async def _receive(pipe: Connection) -> tuple[bool, Any]:
+async def _readable(descriptor: int) -> None:
     loop = asyncio.get_running_loop()
     readable = asyncio.Event()
-    loop.add_reader(pipe.fileno(), readable.set)
+    loop.add_reader(descriptor, readable.set)
     try:
         await readable.wait()
     finally:
-        loop.remove_reader(pipe.fileno())
+        loop.remove_reader(descriptor)
+
+
+async def _receive(pipe: Connection) -> tuple[bool, Any]:
+    await _readable(pipe.fileno())
     os.set_blocking(pipe.fileno(), True)
     try:
         answer: tuple[bool, Any] = await asyncio.to_thread(pipe.recv)
@@ -122,8 +136,15 @@ def preload(modules: list[str]) -> None:
 
 
 def _start(process: Any) -> None:
-    _ensure_fork_server()
-    process.start()
+    with _CHILDREN:
+        _ensure_fork_server()
+        process.start()
+
+
+def _reap(process: Any) -> None:
+    with _CHILDREN:
+        process.join(0)
+        process.close()
 
 
 def _ensure_fork_server() -> None:

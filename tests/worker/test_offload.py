@@ -6,6 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
@@ -216,6 +217,32 @@ async def test_no_more_run_at_once_than_the_limit(tmp_path: Path) -> None:
     noted = diary.read_text()
     running = [noted[:end].count("+") - noted[:end].count("-") for end in range(len(noted) + 1)]
     assert (noted.count("+"), noted.count("-"), max(running)) == (5, 5, 2)
+
+
+async def test_calls_that_start_and_end_at_once_keep_out_of_each_others_way(
+    offload: Offloader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What starts one reaps others. It is made slow to read what it found: none may close it."""
+    read = forkserver.read_signed
+
+    def read_late(descriptor: int) -> Any:
+        time.sleep(0.02)
+        return read(descriptor)
+
+    monkeypatch.setattr(forkserver, "read_signed", read_late)
+
+    async def call(number: int) -> int:
+        """Every other is cancelled on its way."""
+        task = asyncio.create_task(offload(add, number, b=0))
+        if number % 2 == 0:
+            asyncio.get_running_loop().call_later(number / 100, task.cancel)
+        try:
+            return await task
+        except asyncio.CancelledError:
+            return number
+
+    async with asyncio.timeout(30):
+        assert await asyncio.gather(*map(call, range(200))) == list(range(200))
 
 
 async def test_a_cancelled_call_gives_its_slot_back(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ pytestmark = [
     pytest.mark.timeout(120),
 ]
 RUNS = 2000
+SLOTS = 50
 LEASE = 3  # seconds
 LEFT_OVERS = ("job", "in-progress", "retry")
 
@@ -53,25 +54,33 @@ async def is_empty(subject: Subject) -> bool:
 
 @pytest.mark.parametrize("enqueuer", ["ours", "stock"])
 async def test_each_of_some_thousand_runs_is_run_once_and_both_take_part(
-    pair: Pair, enqueuer: str
+    pair: Pair, enqueuer: str, tmp_path: Path
 ) -> None:
+    """The first runs hold every slot of both until all have begun, however fast either is."""
     subject: Subject = getattr(pair, enqueuer)
     workers = [
-        await pair.ours.spawn(concurrency=50),
-        await pair.stock.spawn(codec="deskhand", concurrency=50),
+        await pair.ours.spawn(concurrency=SLOTS),
+        await pair.stock.spawn(codec="deskhand", concurrency=SLOTS),
     ]
+    pids = [worker.popen.pid for worker in workers]
+
+    held = [await subject.enqueue(wait_at_gate, gate=str(tmp_path)) for _ in range(2 * SLOTS)]
+    await subject.until_written("begin", 2 * SLOTS)
+    begun = Counter(line.pid for line in subject.texts("begin"))
+    assert begun == dict.fromkeys(pids, SLOTS)
+    for pid in pids:
+        (tmp_path / str(pid)).touch()
 
     for start in range(0, RUNS, 100):
         numbers = range(start, start + 100)
         await asyncio.gather(*(subject.enqueue(nap_briefly, text=str(n)) for n in numbers))
     await until(lambda: is_empty(subject), within=60)
 
-    lines = subject.lines
-    assert Counter(line.text for line in lines) == Counter(str(n) for n in range(RUNS))
-    shares = Counter(line.pid for line in lines)
-    assert all(shares[worker.popen.pid] > RUNS / 100 for worker in workers)
+    texts = Counter(line.text for line in subject.lines)
+    ends = {"begin": len(held), "end": len(held)}
+    assert texts == {**{str(n): 1 for n in range(RUNS)}, **ends}
     results = await subject.stock_pool.all_job_results()
-    assert Counter(result.success for result in results) == {True: RUNS}
+    assert Counter(result.success for result in results) == {True: RUNS + len(held)}
     left = {prefix: await subject.redis.keys(f"arq:{prefix}:*") for prefix in LEFT_OVERS}
     assert left == {prefix: [] for prefix in LEFT_OVERS}
 
