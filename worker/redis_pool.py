@@ -1,18 +1,20 @@
-"""Connections to Redis: plain, TLS, unix socket or Sentinel, from one URL.
+"""Connections to Redis: plain, TLS, unix socket, Sentinel or Cluster, from one URL.
 
 ARQ's own pool raises when it is exhausted (D5) and drops most settings with Sentinel (D6); this one
 waits, and has a timeout on everything. It never sends a command twice by itself: a lost answer does
 not say whether the script ran, and only the caller knows what that means.
 """
 
+from dataclasses import replace
 from typing import Any, TypeVar
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from arq.connections import RedisSettings
+from redis import ConnectionPool as SyncConnectionPool
 from redis import Redis as SyncRedis
 from redis import Sentinel as SyncSentinel
 from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.connection import AbstractConnection, parse_url
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
@@ -21,9 +23,19 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.sentinel import SentinelConnectionPool as SyncSentinelConnectionPool
 from typing_extensions import override
 
+from worker.redis_cluster import (
+    Cluster,
+    ClusterConnection,
+    ClusterSSLConnection,
+    SyncClusterConnection,
+    SyncClusterSSLConnection,
+    untag_replies,
+)
 from worker.startup import StartupError
 
 _SENTINEL = "redis+sentinel"
+_CLUSTER = ("redis+cluster", "rediss+cluster")
+_SENTINEL_PORT, _PORT = "26379", "6379"
 _MAX_CONNECTIONS = 50
 _POOL_WAIT = 20  # seconds
 
@@ -61,6 +73,14 @@ def open_redis(url: str, client: type[Client], **options: Any) -> Client:
         "retry": Retry(NoBackoff(), 0),
     }
     parts = urlsplit(url)
+    if parts.scheme in _CLUSTER:
+        common |= _options(parts, ClusterConnection, ClusterSSLConnection)
+        pool = BlockingConnectionPool(
+            max_connections=_MAX_CONNECTIONS, timeout=_POOL_WAIT, **common
+        )
+        opened = _owning(client(connection_pool=pool, **options))
+        untag_replies(opened, common["cluster"])
+        return opened
     if parts.scheme != _SENTINEL:
         pool = BlockingConnectionPool.from_url(
             url, max_connections=_MAX_CONNECTIONS, timeout=_POOL_WAIT, **common
@@ -68,8 +88,8 @@ def open_redis(url: str, client: type[Client], **options: Any) -> Client:
         return _owning(client(connection_pool=pool, **options))
     name, database = _service(parts.path)
     password = unquote(parts.password) if parts.password else None
-    sentinels = Sentinel(  # type: ignore[no-untyped-call]  # redis-py has no types here
-        _addresses(parts.netloc), sentinel_kwargs={"socket_timeout": 5}, **common
+    sentinels = Sentinel(
+        _addresses(parts.netloc, _SENTINEL_PORT), sentinel_kwargs={"socket_timeout": 5}, **common
     )
     master = sentinels.master_for(
         name,
@@ -88,13 +108,16 @@ def open_redis_for_thread(url: str, *, timeout: float = 5) -> SyncRedis:
     """
     common: dict[str, Any] = {"socket_connect_timeout": timeout, "socket_timeout": timeout}
     parts = urlsplit(url)
+    if parts.scheme in _CLUSTER:
+        given = {**common, **_options(parts, SyncClusterConnection, SyncClusterSSLConnection)}
+        return SyncRedis.from_pool(SyncConnectionPool(**given))
     if parts.scheme != _SENTINEL:
         return SyncRedis.from_url(url, **common)
     name, database = _service(parts.path)
-    sentinels = SyncSentinel(  # type: ignore[no-untyped-call]  # redis-py has no types here
-        _addresses(parts.netloc), sentinel_kwargs={"socket_timeout": 5}, **common
+    sentinels = SyncSentinel(
+        _addresses(parts.netloc, _SENTINEL_PORT), sentinel_kwargs={"socket_timeout": 5}, **common
     )
-    master: SyncRedis = sentinels.master_for(  # type: ignore[no-untyped-call]  # as above
+    master: SyncRedis = sentinels.master_for(
         name,
         db=database,
         username=unquote(parts.username) if parts.username else None,
@@ -102,6 +125,26 @@ def open_redis_for_thread(url: str, *, timeout: float = 5) -> SyncRedis:
         connection_pool_class=_SyncSentinelPool,
     )
     return master
+
+
+def _options(parts: SplitResult, plain: type, secure: type) -> dict[str, Any]:
+    """Of connections to a cluster, from `redis+cluster://user:secret@h1:7000,h2:7001/deskhand`.
+
+    The path is the tag of the keys. Options of redis-py's may follow (`?ssl_ca_certs=…`).
+    """
+    cluster = Cluster(_addresses(parts.netloc, _PORT), parts.path.strip("/") or "deskhand")
+    given: dict[str, Any] = {**parse_url(_one_node(parts))}
+    if given.get("db"):
+        raise ValueError("a Redis Cluster has one database; its path names the tag of the keys")
+    kind = secure if given.pop("connection_class", None) else plain
+    return {**given, "connection_class": kind, "cluster": cluster}
+
+
+def _one_node(parts: SplitResult) -> str:
+    """A URL for redis-py, with the login and the options; the host is another for each node."""
+    login = parts.netloc.rpartition("@")[0]
+    host = f"{login}@node" if login else "node"
+    return f"{parts.scheme.partition('+')[0]}://{host}?{parts.query}"
 
 
 def _service(path: str) -> tuple[str, int]:
@@ -131,9 +174,9 @@ def _sturdy(kind: type[AbstractConnection]) -> type[AbstractConnection]:
     return Sturdy
 
 
-def _addresses(netloc: str) -> list[tuple[str, int]]:
+def _addresses(netloc: str, port: str) -> list[tuple[str, int]]:
     hosts = netloc.rpartition("@")[2].split(",")
-    pairs = [host.rpartition(":") if ":" in host else (host, ":", "26379") for host in hosts]
+    pairs = [host.rpartition(":") if ":" in host else (host, ":", port) for host in hosts]
     return [(host.strip("[]"), int(port)) for host, _, port in pairs]
 
 
@@ -150,11 +193,16 @@ def arq_settings(url: str | None) -> RedisSettings:
     if url is None:
         return RedisSettings()
     parts = urlsplit(url)
+    if parts.scheme in _CLUSTER:  # ARQ can only ever ask one node
+        host, port = _addresses(parts.netloc, _PORT)[0]
+        return replace(arq_settings(_one_node(parts)), host=host, port=port)
     if parts.scheme != _SENTINEL:
-        return RedisSettings.from_dsn(url)
+        settings = RedisSettings.from_dsn(url)
+        password = unquote(settings.password) if settings.password else None  # ARQ leaves it quoted
+        return replace(settings, password=password)
     name, database = _service(parts.path)
     return RedisSettings(
-        host=_addresses(parts.netloc),
+        host=_addresses(parts.netloc, _SENTINEL_PORT),
         sentinel=True,
         sentinel_master=name,
         database=database,

@@ -48,7 +48,8 @@ class ServerSettings(BaseModel):
 
     redis_url: RedisUrl | None = Field(
         None,
-        description="redis://, rediss://, unix:// or redis+sentinel://h1:26379,h2:26379/mymaster/0.",
+        description="redis://, rediss://, unix://, redis+sentinel://h1:26379,h2:26379/mymaster/0"
+        " or redis+cluster://h1:7000,h2:7001/deskhand (rediss+cluster:// with TLS).",
     )
     redis_host: str | None = Field(None, description="Instead of REDIS_URL, which wins.")
     redis_port: int = Field(6379, ge=1, le=65535, description="With REDIS_HOST.")

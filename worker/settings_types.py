@@ -77,7 +77,9 @@ def _parts(url: str) -> SplitResult:
     return parts
 
 
-RedisUrl = Annotated[SecretStr, _url("redis", "rediss", "unix", "redis+sentinel")]
+_REDIS_SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "redis+cluster", "rediss+cluster")
+
+RedisUrl = Annotated[SecretStr, _url(*_REDIS_SCHEMES)]
 DatabaseUrl = Annotated[SecretStr, _url("postgresql", "postgres")]
 SentryDsn = Annotated[
     SecretStr, _url("https", "http", needs_user=True), AfterValidator(_names_a_project)

@@ -251,6 +251,7 @@ def sentinel(directory: Path, master: int) -> Iterator[int]:
     [
         (None, ("localhost", 6379, None, 0, None)),
         ("redis://ann:secret@h:1/2", ("h", 1, None, 2, "secret")),
+        (f"redis://:{QUOTED}@h:1", ("h", 1, None, 0, PASSWORD)),
         ("unix:///run/redis.sock?db=3", ("localhost", 6379, "/run/redis.sock", 3, None)),
     ],
 )

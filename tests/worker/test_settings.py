@@ -60,7 +60,7 @@ def problems(read: ReadSettings) -> ReadProblems:
 
 def understood(dsn: str | None) -> dict[str, Any]:
     """What redis-py makes of this URL."""
-    return dict(parse_url(dsn))  # type: ignore[no-untyped-call] # redis-py has no types here
+    return dict(parse_url(dsn))
 
 
 def test_a_machine_without_settings_has_all_defaults(read: ReadSettings) -> None:
@@ -114,6 +114,8 @@ def test_settings_cannot_be_changed_afterwards(read: ReadSettings) -> None:
         "rediss://user:secret@h:6380/0",
         "unix:///run/valkey.sock",
         "redis+sentinel://user:secret@h1:26379,h2:26379/mymaster/0",
+        "redis+cluster://user:secret@h1:7000,h2:7001/desk",
+        "rediss+cluster://h1:7000",
     ],
 )
 def test_a_redis_url_is_taken_as_it_is(read: ReadSettings, url: str) -> None:
@@ -141,6 +143,7 @@ def test_the_redis_url_wins_over_host_port_and_password(read: ReadSettings) -> N
         ("rediss://user@h:1/2", "rediss://user:p%40%2F@h:1/2"),
         ("unix:///run/valkey.sock", "unix://:p%40%2F@/run/valkey.sock"),
         ("redis+sentinel://h1:1,h2:2/m/0", "redis+sentinel://:p%40%2F@h1:1,h2:2/m/0"),
+        ("redis+cluster://h1:1,h2:2/m", "redis+cluster://:p%40%2F@h1:1,h2:2/m"),
     ],
 )
 def test_a_redis_url_without_password_takes_the_one_beside_it(

@@ -15,6 +15,7 @@ from redis.exceptions import ResponseError
 
 from worker.engine.scripts import script
 from worker.engine.wire import Argument, Wire
+from worker.redis_cluster import key_tag
 from worker.telemetry.logs import get_logger
 
 _log = get_logger(__name__)
@@ -44,7 +45,7 @@ class Bell:
     def __init__(self, redis: Redis, *, on_ring: Callable[[], None]) -> None:
         self._redis = redis
         self._on_ring = on_ring
-        self._script = script("peek")
+        self._script = script("peek", key_tag(redis))
         self._wire = self._tracking_wire()
         self._is_tracking = True
         self._poll = _POLL[0]

@@ -32,7 +32,7 @@ local function is_run(queue, id)
   local kind = redis.call('TYPE', 'arq:job:' .. id).ok
   if kind == 'none' and not exists('arq:result:' .. id) then return true end
   if kind ~= 'none' then
-    append('deskhand:rejected', '1000', { 'queue', queue, 'run', id, 'why', 'its payload is a ' .. kind })
+    append('deskhand:rejected', '1000', { 'queue', name_of(queue), 'run', id, 'why', 'its payload is a ' .. kind })
   end -- else a finished id that a stock abort() put back
   redis.call('ZREM', queue, id)
   redis.pcall('ZREM', 'arq:abort', id)
@@ -87,7 +87,7 @@ local function take(index, queue, ids, scores, ends, taken, events, owner)
         local crashes = count_crash(id)
         table.insert(taken.extras, { at, 'crashes', crashes })
         events[#events + 1] = '!' .. id
-        events[#events + 1] = queue .. '\n' .. crashes
+        events[#events + 1] = name_of(queue) .. '\n' .. crashes
       else
         fresh = fresh + 1
       end
@@ -99,7 +99,7 @@ local function take(index, queue, ids, scores, ends, taken, events, owner)
   if #active > 0 then
     redis.call('ZADD', queue, 'XX', unpack(leases))
     count(queue, 'running', fresh)
-    events[#events + 1] = '>' .. queue .. '\n' .. owner .. '\n' .. #taken.ids
+    events[#events + 1] = '>' .. name_of(queue) .. '\n' .. owner .. '\n' .. #taken.ids
     events[#events + 1] = table.concat(active, '\n')
   end
   return #ids - #active

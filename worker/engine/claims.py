@@ -131,12 +131,14 @@ def claims_of(reply: Sequence[Any], queues: Sequence[Queue], token: str) -> list
     return claims
 
 
-def held(claims: Sequence[Claim]) -> list[str | bytes | int]:
-    """As `renew.lua` reads them."""
-    arguments: list[str | bytes | int] = []
+def held(claims: Sequence[Claim]) -> tuple[list[str], list[str | bytes | int]]:
+    """The queues and the leases, as `renew.lua` reads them."""
+    numbers: dict[str, int] = {}
+    leases: list[str | bytes | int] = []
     for claim in claims:
-        arguments += (claim.queue.key, claim.key, claim.token, claim.leased_ms, claim.epoch)
-    return arguments
+        number = numbers.setdefault(claim.queue.key, len(numbers) + 1)
+        leases += (number, claim.key, claim.token, claim.leased_ms, claim.epoch)
+    return list(numbers), leases
 
 
 def instant(milliseconds: float) -> datetime:

@@ -1,4 +1,5 @@
 -- What every script begins with. Scores, leases and waits are milliseconds by Redis' own clock.
+-- `tag` is what every key begins with (scripts.py): a hash tag in a Redis Cluster, else nothing.
 --
 -- Whoever can write to Redis can write nonsense. What concerns one run is called with `pcall`, so
 -- that keys of a wrong type set one run aside and hold up none beside it.
@@ -18,6 +19,11 @@ end
 
 local function exists(key)
   return redis.call('EXISTS', key) == 1
+end
+
+-- A queue as events and counts name it.
+local function name_of(queue)
+  return string.sub(queue, #tag + 1)
 end
 
 -- The score of a run whose lease ends then: no enqueuer writes a half, so a due run with such a
@@ -46,7 +52,7 @@ end
 -- ('<queue> running').
 local function count(queue, what, by)
   if by == 0 then return end
-  if failed(redis.pcall('HINCRBY', 'deskhand:counts', queue .. ' ' .. what, by)) then
+  if failed(redis.pcall('HINCRBY', 'deskhand:counts', name_of(queue) .. ' ' .. what, by)) then
     redis.call('DEL', 'deskhand:counts')
   end
 end

@@ -25,7 +25,7 @@ for position = 6, #ARGV, 2 do
 end
 if #scores > 0 then
   redis.call('ZADD', queue, unpack(scores))
-  local event = '+' .. queue .. '\n' .. ARGV[1]
+  local event = '+' .. name_of(queue) .. '\n' .. ARGV[1]
   append('deskhand:events', ARGV[5], { event, table.concat(added, '\n') })
 end
 return table.concat(verdicts)

@@ -20,6 +20,7 @@ from redis.exceptions import RedisError
 
 from worker.engine.claims import Claim, held
 from worker.engine.scripts import script
+from worker.redis_cluster import key_tag
 from worker.telemetry.logs import get_logger
 
 _log = get_logger(__name__)
@@ -52,7 +53,7 @@ class Keeper:
         beat_every: timedelta,
     ) -> None:
         self._redis = redis
-        self._renew_script = redis.register_script(script("renew").text)
+        self._renew_script = redis.register_script(script("renew", key_tag(redis)).text)
         self._lease_ms = int(lease / timedelta(milliseconds=1))
         self._renew_every = lease.total_seconds() / 3
         self._claims = claims
@@ -109,7 +110,8 @@ class Keeper:
     def _renew(self) -> None:
         claims = iter(self._claims())
         while batch := list(islice(claims, _BATCH)):
-            ends, lost = self._renew_script(args=[self._lease_ms, *held(batch)])
+            queues, leases = held(batch)
+            ends, lost = self._renew_script(keys=queues, args=[self._lease_ms, *leases])
             gone = set(lost)
             for claim in batch:
                 if claim.key not in gone:

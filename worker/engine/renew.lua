@@ -1,5 +1,6 @@
 -- Renew leases in one batch.
--- ARGV  lease in ms, then (queue, run id, token, lease's end, epoch) for each
+-- KEYS  the queues' sorted sets
+-- ARGV  lease in ms, then (queue's number, run id, token, lease's end, epoch) for each
 -- Returns {the new end, the run ids whose lease is lost}.
 --
 -- A lock that ran out is taken again as long as nobody else claimed the run: a Redis that was
@@ -9,7 +10,8 @@ local lease = tonumber(ARGV[1])
 local ends, lost = now + lease, {}
 local epoch = redis.pcall('GET', 'deskhand:epoch')
 for position = 2, #ARGV, 5 do
-  local queue, id, token, leased, theirs = unpack(ARGV, position, position + 4)
+  local index, id, token, leased, theirs = unpack(ARGV, position, position + 4)
+  local queue = KEYS[tonumber(index)]
   local lock = 'arq:in-progress:' .. id
   local holder = redis.pcall('GET', lock)
   if not holder and redis.pcall('ZSCORE', queue, id) == leased .. '.5' then

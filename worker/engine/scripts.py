@@ -1,4 +1,8 @@
-"""The Lua files beside this module, put together: each script begins with `common.lua`."""
+"""The Lua files beside this module, put together: each script begins with `common.lua`.
+
+In a Redis Cluster all keys have a tag. Those that a script is given have it already; those that it
+makes begin, in its text, with one of the words in `_OURS`.
+"""
 
 from importlib import resources
 
@@ -13,7 +17,13 @@ _PARTS = {
 }
 
 
-def script(name: str) -> Script:
-    """One of the engine's scripts. Raises KeyError."""
+_OURS = ("arq:", "deskhand:")
+
+
+def script(name: str, tag: str = "") -> Script:
+    """One of the engine's scripts, for keys that all begin with this tag. Raises KeyError."""
     folder = resources.files("worker.engine")
-    return Script("\n".join((folder / f"{part}.lua").read_text("utf-8") for part in _PARTS[name]))
+    text = "\n".join((folder / f"{part}.lua").read_text("utf-8") for part in _PARTS[name])
+    for word in _OURS:
+        text = text.replace(f"'{word}", f"'{tag}{word}")
+    return Script(f"local tag = '{tag}'\n{text}")

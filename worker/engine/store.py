@@ -13,6 +13,7 @@ from jobs.kit import Queue
 from worker.engine.claims import Finish, Reply, claims_of, instant
 from worker.engine.scripts import script
 from worker.engine.wire import Argument, Wire
+from worker.redis_cluster import key_tag
 
 EVENTS = "deskhand:events"
 DEAD = "deskhand:dead"
@@ -62,9 +63,8 @@ class RunStore:
         self._lease_ms = int(lease / timedelta(milliseconds=1))
         # Serial numbers begin anew with each store, so each has a memory of its own.
         self._session = f"{worker_id}:{uuid4().hex[:8]}"
-        self._memory = f"deskhand:tick:{self._session}"
         self._serial = itertools.count(1)
-        self._script = script("tick")
+        self._script = script("tick", key_tag(redis))
         self._wire = Wire(redis, timeout=timeout)
         # Names the data of Redis, as far as we know it.
         self.epoch = ""
@@ -88,7 +88,7 @@ class RunStore:
             *self._keys,
             self._worker_id,
             token,
-            f"{self._memory}:{lane}",
+            f"{self._session}:{lane}",
             serial,
             self.epoch,
             uuid4().hex,

@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 from jobs.kit import Queue
 from worker.engine.scripts import script
 from worker.engine.store import COUNTS, KEPT
+from worker.redis_cluster import key_tag
 
 EVERY = timedelta(minutes=10)
 _LEASE_KEY = "deskhand:sweep"
@@ -44,7 +45,7 @@ async def sweep_if_due(redis: Redis, queues: Sequence[Queue]) -> int:
 
 async def _keep_payloads(redis: Redis, queue: Queue, long: timedelta) -> int:
     """In pages by rank: runs that leave meanwhile move others up, which the next sweep sees."""
-    sweep_script = redis.register_script(script("sweep").text)
+    sweep_script = redis.register_script(script("sweep", key_tag(redis)).text)
     first, kept = 0, 0
     while True:
         looked: int

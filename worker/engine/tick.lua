@@ -1,6 +1,6 @@
 -- One call of the engine: end attempts, then claim due runs of several queues.
 -- KEYS  the queues' sorted sets
--- ARGV  owner (the worker), token (of the runs claimed now), the key that remembers this call,
+-- ARGV  owner (the worker), token (of the runs claimed now), the name that remembers this call,
 --       the call's serial number, the epoch the worker knows ('' = none yet), an epoch to begin,
 --       lease in ms, kept in s, limit of events, how many attempts end, how many runs to claim at
 --       most, the free slots of each queue, then the attempts (see finish.lua)
@@ -9,7 +9,7 @@
 --
 -- A call is remembered under its serial number: sent again because its answer was lost, it changes
 -- nothing and returns the same. The epoch names the data: a Redis that came back empty has another.
-local owner, token, memory, serial = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
+local owner, token, memory, serial = ARGV[1], ARGV[2], 'deskhand:tick:' .. ARGV[3], tonumber(ARGV[4])
 local known, lease, kept, limit = ARGV[5], ARGV[7], tonumber(ARGV[8]), ARGV[9]
 local ending, most, slots = tonumber(ARGV[10]), tonumber(ARGV[11]), 11
 

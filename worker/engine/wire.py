@@ -1,9 +1,9 @@
 """One connection to Redis for the engine's hot path: many callers, answers in order, push messages.
 
-redis-py opens it (login, TLS, database, Sentinel) and hands the transport over; from then on bytes
-go straight to hiredis. That halves the cost of a small call, and RESP3 brings the pushes of
-CLIENT TRACKING on the same connection. It never sends a command twice: a lost answer does not say
-whether the script ran, and only the caller knows what that means.
+redis-py opens it (login, TLS, database, Sentinel, Cluster) and hands the transport over; from then
+on bytes go straight to hiredis. That halves the cost of a small call, and RESP3 brings the pushes
+of CLIENT TRACKING on the same connection. It never sends a command twice: a lost answer does not
+say whether the script ran, and only the caller knows what that means.
 """
 
 import asyncio
@@ -25,6 +25,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from typing_extensions import override
 
+from worker.redis_cluster import ELSEWHERE
+
 Argument: TypeAlias = str | bytes | int | float
 
 
@@ -39,6 +41,7 @@ _ERRORS: dict[str, type[RedisError]] = {
     "READONLY": ReadOnlyError,
     "LOADING": BusyLoadingError,
     "MASTERDOWN": BusyLoadingError,
+    **dict.fromkeys(ELSEWHERE, BusyLoadingError),
     "NOREPLICAS": BusyLoadingError,
     "OOM": NotNowError,  # full
     "MISCONF": NotNowError,  # it cannot save
@@ -140,6 +143,8 @@ class _Line(asyncio.Protocol):
         self._on_push = on_push
         self.on_lost: Callable[[], None] | None = None
         self.transport: asyncio.Transport | None = None
+        # In a Redis Cluster: the same command on its tagged keys.
+        self.tagged: Callable[[tuple[Argument, ...]], tuple[Argument, ...]] | None = None
         self.writer: asyncio.StreamWriter | None = None
         self.is_closed = False
 
@@ -148,6 +153,8 @@ class _Line(asyncio.Protocol):
         if self.is_closed or self.transport is None:
             answer.set_exception(RedisConnectionError("the connection to Redis is closed"))
             return answer
+        if self.tagged is not None:
+            command = self.tagged(command)
         packed = hiredis.pack_command(command)  # type: ignore[arg-type]  # any of these, mixed
         self._waiting.append(answer)
         try:
@@ -208,13 +215,14 @@ class _Line(asyncio.Protocol):
 
 async def _open(redis: Redis, on_push: Callable[[list[Any]], None] | None) -> _Line:
     """A connection made by redis-py, and taken over from it."""
-    connection = redis.connection_pool.make_connection()  # type: ignore[no-untyped-call]  # redis-py has no types here
+    connection = redis.connection_pool.make_connection()
     await connection.connect()
     writer = connection._writer  # noqa: SLF001 - redis-py is pinned below 6 by arq
     if writer is None:
         raise RedisConnectionError("Redis closed the connection at once")
     line = _Line(on_push)
     line.transport = writer.transport
+    line.tagged = getattr(connection, "tagged", None)
     writer.transport.set_protocol(line)
     # redis-py closes what it still has when it forgets the connection, and so does the writer.
     line.writer = writer

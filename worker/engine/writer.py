@@ -11,6 +11,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from worker.engine.scripts import script
 from worker.engine.store import EVENTS_LIMIT
 from worker.engine.wire import Wire
+from worker.redis_cluster import key_tag
 
 # A script that runs for long holds up everybody else, and a big message takes memory twice.
 _BATCH_RUNS = 250
@@ -27,7 +28,7 @@ class RunWriter:
 
     def __init__(self, redis: Redis) -> None:
         self._wire = Wire(redis)
-        self._script = script("enqueue")
+        self._script = script("enqueue", key_tag(redis))
 
     async def write(
         self,

@@ -34,7 +34,8 @@ class Desk:
 
     async def renew(self, claims: Sequence[Claim]) -> set[str]:
         """The run ids whose lease is lost."""
-        ends, lost = await self._renew(args=[self._lease_ms, *held(claims)])
+        queues, leases = held(claims)
+        ends, lost = await self._renew(keys=queues, args=[self._lease_ms, *leases])
         for claim in claims:
             if claim.key not in lost:
                 claim.leased_ms = ends

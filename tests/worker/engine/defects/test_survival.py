@@ -1,16 +1,20 @@
-"""What ends ARQ's worker and must not end ours: D1 to D5, D9."""
+"""What ends ARQ's worker and must not end ours: D1 to D5, D7, D9."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from contextlib import aclosing
+from pathlib import Path
 from typing import Any
 
 import arq.worker
 import pytest
 from arq.connections import RedisSettings
+from arq.jobs import Job
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from tests.worker.conftest import Ledgered
+from tests.worker.constellations import Node, server_at
 from tests.worker.engine.defects.conftest import MortalRedis
 from tests.worker.engine.defects.defect_jobs import exit_process, nap, note
 from tests.worker.engine.defects.running import WorkerDiedError
@@ -165,6 +169,36 @@ async def test_more_callers_than_connections_wait_their_turn(subject: Subject) -
         if isinstance(run, BaseException):
             raise run
     assert await subject.redis.zcard("arq:queue") == len(set(runs)) == 200
+
+
+# D7
+
+
+@pytest.fixture
+async def node(tmp_path: Path) -> AsyncIterator[Node]:
+    node = Node(tmp_path)
+    try:
+        await node.start()
+        yield node
+    finally:
+        await asyncio.to_thread(node.stop)
+
+
+@defect("D7", "no Redis Cluster", raises=ResponseError)
+async def test_a_redis_cluster_takes_runs(subject: Subject, node: Node) -> None:
+    """ARQ has no word for one; a node of it looks like any Redis to it."""
+    (port,) = node.servers
+    async with server_at(port) as server:  # ARQ does not decode a password: one without signs
+        await server.acl_setuser(
+            "desk", enabled=True, passwords="+desk", keys=["*"], commands=["+@all"]
+        )
+    url = f"{'redis+cluster' if subject.codec else 'redis'}://desk:desk@127.0.0.1:{port}"
+    async with aclosing(await subject.make_pool(url)) as pool:
+        run_id = await subject.enqueue_with(pool, note, {"text": "there"})
+        await subject.start(redis_url=url)
+
+        run = Job(run_id, pool, _deserializer=pool.job_deserializer)
+        assert await run.result(timeout=15, poll_delay=0.02) == "there"
 
 
 # D9

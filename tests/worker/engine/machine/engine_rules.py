@@ -94,7 +94,8 @@ class EngineRules(Stage):
         able = [worker.worker_id for worker in self.workers.values() if worker.claims]
         worker = self.workers[data.draw(st.sampled_from(able))]
         claims = self.draw_claims(data, worker, least=1)
-        ends, lost = self.scripts["renew"](args=[worker.lease_ms, *held(claims)])
+        queues, leases = held(claims)
+        ends, lost = self.scripts["renew"](keys=queues, args=[worker.lease_ms, *leases])
         assert set(lost) == {claim.key for claim in claims if not self.model.renew(claim)}
         for claim in claims:
             if claim.key not in lost:

@@ -1,0 +1,300 @@
+"""One hash slot of a Redis Cluster, used like any single server (D7).
+
+A cluster spreads keys by a hash of their names, and a script reaches one slot's. ARQ's names know
+nothing of that; so each key gets a tag on its way out, `{deskhand}:arq:queue`, and all of them are
+of one slot, whose primary every connection looks for. What is told of keys loses the tag again:
+nobody behind this module knows of it but the scripts, whose keys are in their text.
+
+The protocol: https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeAlias
+
+from redis import Redis as SyncRedis
+from redis.asyncio import Redis
+from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection
+from redis.connection import AbstractConnection as SyncAbstractConnection
+from redis.connection import Connection as SyncConnection
+from redis.connection import SSLConnection as SyncSSLConnection
+from redis.crc import key_slot
+from redis.exceptions import AuthenticationError, ReadOnlyError, RedisError, ResponseError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from typing_extensions import override
+
+Address: TypeAlias = tuple[str, int]
+
+# These answers say that another node, or later this one, is the one to ask.
+ELSEWHERE = ("MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN")
+_TAG_LIMIT = 64
+# Where the number of keys is told, and where keys and as many ids follow a word.
+_COUNTED = ("EVAL", "EVALSHA", "EVAL_RO", "EVALSHA_RO", "FCALL", "FCALL_RO")
+_PAIRED = ("XREAD", "XREADGROUP")
+_MOVABLE = (-1, -1, -1)
+_DETAILS = 4  # what Redis 7 tells of a command beside its keys; the last is the list of subcommands
+
+
+class Cluster:
+    """What we know of a cluster: its nodes, and which arguments of a command are keys."""
+
+    def __init__(self, seeds: Sequence[Address], name: str) -> None:
+        """Raises ValueError for a name that cannot be a tag."""
+        if not name.replace("-", "").replace("_", "").isalnum() or len(name) > _TAG_LIMIT:
+            raise ValueError(f"the tag of keys in a Redis Cluster is a plain word, not {name!r}")
+        self.tag = f"{{{name}}}:"
+        self._slot = key_slot(self.tag.encode())
+        self._seeds = seeds
+        self._nodes = list(seeds)
+        # First, last and step, as COMMAND tells them, by the command's name.
+        self._places: dict[str, tuple[int, int, int]] = {}
+
+    def tagged(self, command: Sequence[Any]) -> tuple[Any, ...]:
+        """The same command on tagged keys. Raises RedisError when nobody knows its keys."""
+        words = [*_text(command[0]).split(), *command[1:]]
+        for place in self._keys(words):
+            words[place] = self._with_tag(words[place])
+        return tuple(words)
+
+    def untagged(self, name: bytes) -> bytes:
+        return name.removeprefix(self.tag.encode())
+
+    def candidates(self) -> Iterator[Address]:
+        """Nodes to ask, the likeliest first."""
+        yield from list(self._nodes)
+
+    def questions(self) -> Sequence[str]:
+        """What to ask a node."""
+        return ("CLUSTER SLOTS",) if self._places else ("CLUSTER SLOTS", "COMMAND")
+
+    def learn(self, asked: Address, slots: Sequence[Any], commands: Sequence[Any] = ()) -> Address:
+        """Take in what a node answers; returns the address of our primary.
+
+        Raises redis.exceptions.ConnectionError when it knows none.
+        """
+        self._places = self._places or dict(_places(commands))
+        shards = [
+            (low, high, [_address(node, asked) for node in nodes]) for low, high, *nodes in slots
+        ]
+        found = [address for *_, addresses in shards for address in addresses]
+        self._nodes = list(dict.fromkeys([asked, *found, *self._seeds]))
+        for low, high, addresses in shards:
+            if low <= self._slot <= high:
+                return addresses[0]
+        raise RedisConnectionError(f"no node of the Redis Cluster serves slot {self._slot}")
+
+    def doubt(self) -> None:
+        """What the first node said led nowhere: ask another one next time."""
+        self._nodes.append(self._nodes.pop(0))
+
+    def _keys(self, words: Sequence[Any]) -> Iterator[int]:
+        name = _text(words[0]).upper()
+        if name in _COUNTED:
+            yield from range(3, 3 + int(words[2]))
+        elif name in _PAIRED:
+            first = next(i for i, word in enumerate(words) if _text(word).upper() == "STREAMS") + 1
+            yield from range(first, first + (len(words) - first) // 2)
+        elif name == "KEYS":
+            yield 1
+        else:
+            yield from self._listed(name, words)
+
+    def _listed(self, name: str, words: Sequence[Any]) -> Iterator[int]:
+        place = self._places.get(name, (0, 0, 0))
+        if len(words) > 1 and not place[0]:
+            place = self._places.get(f"{name} {_text(words[1]).upper()}", place)
+        if place == _MOVABLE:
+            raise RedisError(f"{name} cannot be sent to a Redis Cluster: its keys are not known")
+        first, last, step = place
+        if first:
+            yield from range(first, (last if last >= 0 else len(words) + last) + 1, step)
+
+    def _with_tag(self, key: Any) -> Any:
+        if isinstance(key, (bytes, bytearray, memoryview)):
+            return self.tag.encode() + bytes(key)
+        return f"{self.tag}{key}"
+
+
+class _Managed(AbstractConnection):
+    """A connection to whichever node has our slot; `plain` is the kind that asks the others."""
+
+    plain: type[AbstractConnection]
+
+    def __init__(self, *, cluster: Cluster, **options: Any) -> None:
+        super().__init__(**options)
+        self._cluster = cluster
+        self._options = options
+        self.tagged = cluster.tagged
+
+    @override
+    async def connect(self) -> None:
+        if self.is_connected:
+            return
+        self.host, self.port = await self._find()
+        try:
+            await super().connect()  # type: ignore[no-untyped-call]  # redis-py has no types here
+        except RedisError:
+            self._cluster.doubt()
+            raise
+
+    async def _find(self) -> Address:
+        reason: Exception | None = None
+        for host, port in self._cluster.candidates():
+            node = self.plain(**{**self._options, "host": host, "port": port})
+            try:
+                answers = [await _ask(node, question) for question in self._cluster.questions()]
+                return self._cluster.learn((host, port), *answers)
+            except AuthenticationError:
+                raise
+            except (RedisError, OSError) as error:
+                reason = error
+            finally:
+                await node.disconnect(nowait=True)
+        raise RedisConnectionError("no node of the Redis Cluster answers") from reason
+
+    @override
+    def pack_command(self, *args: Any) -> list[bytes]:
+        return super().pack_command(*self.tagged(args))
+
+    @override
+    async def read_response(self, *args: Any, **options: Any) -> Any:
+        try:
+            return await super().read_response(*args, **options)
+        except ResponseError as answer:
+            if not _says_elsewhere(answer):
+                raise
+            await self.disconnect(nowait=True)
+            raise RedisConnectionError(f"the node gave up our keys: {answer}") from None
+
+
+class ClusterConnection(_Managed, Connection):
+    plain = Connection
+
+
+class ClusterSSLConnection(_Managed, SSLConnection):
+    plain = SSLConnection
+
+
+class _SyncManaged(SyncAbstractConnection):
+    """The same for a thread."""
+
+    plain: type[SyncAbstractConnection]
+
+    def __init__(self, *, cluster: Cluster, **options: Any) -> None:
+        super().__init__(**options)
+        self._cluster = cluster
+        self._options = options
+        self._command_packer = _Packer(self._command_packer, cluster)
+
+    @override
+    def connect(self) -> None:
+        if self._sock:
+            return
+        self.host, self.port = self._find()
+        try:
+            super().connect()  # type: ignore[no-untyped-call]  # as above
+        except RedisError:
+            self._cluster.doubt()
+            raise
+
+    def _find(self) -> Address:
+        reason: Exception | None = None
+        for host, port in self._cluster.candidates():
+            node = self.plain(**{**self._options, "host": host, "port": port})
+            try:
+                answers = [_ask_sync(node, question) for question in self._cluster.questions()]
+                return self._cluster.learn((host, port), *answers)
+            except AuthenticationError:
+                raise
+            except (RedisError, OSError) as error:
+                reason = error
+            finally:
+                node.disconnect()
+        raise RedisConnectionError("no node of the Redis Cluster answers") from reason
+
+    @override
+    def read_response(self, *args: Any, **options: Any) -> Any:
+        try:
+            return super().read_response(*args, **options)  # type: ignore[no-untyped-call]  # as above
+        except ResponseError as answer:
+            if not _says_elsewhere(answer):
+                raise
+            self.disconnect()  # type: ignore[no-untyped-call]  # as above
+            raise RedisConnectionError(f"the node gave up our keys: {answer}") from None
+
+
+class SyncClusterConnection(_SyncManaged, SyncConnection):
+    plain = SyncConnection
+
+
+class SyncClusterSSLConnection(_SyncManaged, SyncSSLConnection):
+    plain = SyncSSLConnection
+
+
+class _Packer:
+    """redis-py's own, on tagged keys."""
+
+    def __init__(self, packer: Any, cluster: Cluster) -> None:
+        self._packer = packer
+        self._cluster = cluster
+
+    def pack(self, *args: Any) -> Any:
+        return self._packer.pack(*self._cluster.tagged(args))
+
+
+def key_tag(client: Redis | SyncRedis) -> str:
+    """What each key begins with on this server: a hash tag in a Redis Cluster, else nothing."""
+    cluster: Cluster | None = client.connection_pool.connection_kwargs.get("cluster")
+    return cluster.tag if cluster else ""
+
+
+def untag_replies(client: Redis, cluster: Cluster) -> None:
+    """Names of keys in replies, as ARQ and the engine expect them."""
+
+    def each(rename: Callable[[Any], Any], parse: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda reply, **options: [rename(item) for item in parse(reply, **options)]
+
+    for command in _PAIRED:
+        parse = each(
+            lambda item: [cluster.untagged(item[0]), item[1]], client.response_callbacks[command]
+        )
+        client.set_response_callback(command, parse)
+    client.set_response_callback("KEYS", each(cluster.untagged, list))
+
+
+async def _ask(node: AbstractConnection, question: str) -> Any:
+    await node.connect()
+    await node.send_command(question)
+    return await node.read_response()
+
+
+def _ask_sync(node: SyncAbstractConnection, question: str) -> Any:
+    node.connect()
+    node.send_command(question)
+    return node.read_response()
+
+
+def _says_elsewhere(answer: ResponseError) -> bool:
+    return isinstance(answer, ReadOnlyError) or str(answer).partition(" ")[0] in ELSEWHERE
+
+
+def _address(node: Sequence[Any], asked: Address) -> Address:
+    """A node's own word for itself; none means the one that was asked."""
+    host = _text(node[0] or b"")
+    return (asked[0] if host in ("", "?") else host, int(node[1]))
+
+
+def _places(commands: Sequence[Any]) -> Iterator[tuple[str, tuple[int, int, int]]]:
+    """From the reply to COMMAND; subcommands as `XGROUP CREATE`, by Redis 7 and later."""
+    for name, _, flags, first, last, step, *more in commands:
+        is_movable = b"movablekeys" in [_bytes(flag) for flag in flags]
+        yield _text(name).upper().replace("|", " "), _MOVABLE if is_movable else (first, last, step)
+        if len(more) == _DETAILS:
+            yield from _places(more[-1])
+
+
+def _text(word: Any) -> str:
+    return word.decode(errors="replace") if isinstance(word, bytes) else str(word)
+
+
+def _bytes(word: Any) -> bytes:
+    return word if isinstance(word, bytes) else str(word).encode()
