@@ -580,6 +580,17 @@ def test_records_come_back_as_they_were() -> None:
     assert replace(record, tenant_id=uuid4()) != record
 
 
+def test_a_dead_letter_tells_instants_as_older_readers_know_them() -> None:
+    """In ISO 8601: during a rolling update they read what newer workers write."""
+    record = attempt(state=State.DEAD)
+    last = orjson.loads(DeadRecord(last=record, payload={}, raw=None).to_bytes())["last"]
+
+    instants = ("enqueued_at", "started_at", "ended_at")
+    assert [last[name] for name in instants] == [
+        getattr(record, name).isoformat() for name in instants
+    ]
+
+
 async def test_a_record_that_cannot_be_stored_holds_up_none_beside_it(pool: Pool, db: Db) -> None:
     await put(pool, attempt("before"))
     await pool.xadd(EVENTS, {"d": b"{}"})

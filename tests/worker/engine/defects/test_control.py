@@ -13,12 +13,13 @@ from arq.worker import JobExecutionFailed
 from tests.worker.engine.defects.defect_jobs import (
     fail,
     forget,
+    nap,
     note,
     return_much,
     tell_event_loop,
 )
 from tests.worker.engine.defects.running import becomes
-from tests.worker.engine.defects.subjects import Subject, defect
+from tests.worker.engine.defects.subjects import Subject, defect, deskhand_only
 from worker.clock import utc_now
 
 pytestmark = pytest.mark.timeout(120)  # some start processes
@@ -127,6 +128,23 @@ async def test_a_hook_sees_the_job_and_how_it_ended(subject: Subject, hook: str)
 
 async def has_all(seen: dict[Any, Any], count: int) -> bool:
     return len(seen) == count
+
+
+@deskhand_only
+async def test_the_last_hook_of_a_run_that_is_given_back_is_waited_for(subject: Subject) -> None:
+    seen = []
+
+    async def take_a_while(ctx: dict[Any, Any]) -> None:
+        await asyncio.sleep(0.3)
+        seen.append(ctx["outcome"])
+
+    worker = await subject.start(arq={"after_job_end": take_a_while})
+    await subject.enqueue(nap, seconds=30)
+    await subject.until_written("begin")
+
+    await worker.stop()
+
+    assert seen == ["released"]
 
 
 # D46
