@@ -24,8 +24,10 @@ from typing_extensions import override
 
 Address: TypeAlias = tuple[str, int]
 
-# These answers say that another node, or later this one, is the one to ask.
-ELSEWHERE = ("MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN")
+# These answers say that another node, or later this one, is the one to ask. The last is of a script
+# whose node lost the slot; Valkey 8.1 and later say it for a while after anybody's script went wrong.
+_ELSEWHERE = ("MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN")
+_NOT_HERE = "access a non local key"
 _TAG_LIMIT = 64
 # Where the number of keys is told, and where keys and as many ids follow a word.
 _COUNTED = ("EVAL", "EVALSHA", "EVAL_RO", "EVALSHA_RO", "FCALL", "FCALL_RO")
@@ -160,7 +162,7 @@ class _Managed(AbstractConnection):
         try:
             return await super().read_response(*args, **options)
         except ResponseError as answer:
-            if not _says_elsewhere(answer):
+            if not (isinstance(answer, ReadOnlyError) or says_elsewhere(str(answer))):
                 raise
             await self.disconnect(nowait=True)
             raise RedisConnectionError(f"the node gave up our keys: {answer}") from None
@@ -216,7 +218,7 @@ class _SyncManaged(SyncAbstractConnection):
         try:
             return super().read_response(*args, **options)  # type: ignore[no-untyped-call]  # as above
         except ResponseError as answer:
-            if not _says_elsewhere(answer):
+            if not (isinstance(answer, ReadOnlyError) or says_elsewhere(str(answer))):
                 raise
             self.disconnect()  # type: ignore[no-untyped-call]  # as above
             raise RedisConnectionError(f"the node gave up our keys: {answer}") from None
@@ -273,8 +275,9 @@ def _ask_sync(node: SyncAbstractConnection, question: str) -> Any:
     return node.read_response()
 
 
-def _says_elsewhere(answer: ResponseError) -> bool:
-    return isinstance(answer, ReadOnlyError) or str(answer).partition(" ")[0] in ELSEWHERE
+def says_elsewhere(error: str) -> bool:
+    """Is this not about what was asked, but about who was asked?"""
+    return error.partition(" ")[0] in _ELSEWHERE or _NOT_HERE in error
 
 
 def _address(node: Sequence[Any], asked: Address) -> Address:

@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from signal import SIGCONT, SIGINT, SIGKILL, SIGQUIT, SIGSTOP
 
+from tests.ports import free_port
 from worker.embedded import Server, start_postgres
 from worker.embedded_binaries import find_valkey
 from worker.embedded_process import Command, spawn
@@ -25,7 +26,7 @@ class Valkey:
         self._data.mkdir()
         self._log = directory / "valkey.log"
         self._process: subprocess.Popen[bytes] | None = None
-        self.port = _free_port()
+        self.port = free_port()
 
     @property
     def url(self) -> str:
@@ -88,9 +89,3 @@ class Postgres:
             self._server.process.send_signal(SIGQUIT if is_immediate else SIGINT)
             self._server.process.wait()
             self._server.stop()
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])

@@ -1,6 +1,5 @@
 """Several Redis servers that stand in for each other: with sentinels, and as a cluster."""
 
-import socket
 import subprocess
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
@@ -13,7 +12,9 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from typing_extensions import override
 
+from tests.ports import free_port
 from tests.worker.conftest import until
+from tests.worker.trouble_servers import answers
 from worker.embedded_binaries import find_valkey
 
 PASSWORD = "p@ss/word"
@@ -228,12 +229,6 @@ class Node(Lone):
         return b"cluster_state:ok" in await do(port, "CLUSTER", "INFO")
 
 
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
-
-
 @asynccontextmanager
 async def server_at(port: int) -> AsyncIterator[Redis]:
     server = Redis(port=port, password=PASSWORD)
@@ -264,13 +259,6 @@ def cluster_port() -> int:
         port = free_port()
         if port < 55_000:
             return port
-
-
-async def answers(server: Redis) -> bool:
-    try:
-        return bool(await server.ping())
-    except (RedisError, OSError):
-        return False
 
 
 async def do(port: int, *command: str | int) -> Any:

@@ -9,7 +9,7 @@ from tests.worker.conftest import Ledgered
 from tests.worker.telemetry.envelopes import SECRET, Envelopes, envelopes
 from tests.worker.trouble_app import CANARY
 from tests.worker.trouble_jobs import NAPS
-from tests.worker.trouble_servers import Load, Workers, exit_code
+from tests.worker.trouble_servers import Load, Workers, exit_code, workers_in
 from worker.enqueuer import Pool
 
 
@@ -21,16 +21,9 @@ async def stand_in() -> AsyncIterator[Envelopes]:
 
 @pytest.fixture
 def workers(tmp_path: Path, database_url: str, redis_url: str) -> Iterator[Workers]:
-    workers = Workers(
-        tmp_path,
-        DATABASE_URL=database_url,
-        REDIS_URL=redis_url,
-        VAR_DIR=str(tmp_path / "var"),
-        PORT="0",
-        SHUTDOWN_GRACE="60",
-    )
-    yield workers
-    workers.kill()
+    servers = {"database_url": database_url, "redis_url": redis_url}
+    with workers_in(tmp_path, **servers, SHUTDOWN_GRACE="60") as workers:
+        yield workers
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ import asyncio
 import json
 import re
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +14,7 @@ from click.testing import CliRunner, Result
 
 from clients.errors import RequestRejectedError
 from jobs.kit import JobContext, Payload, job
+from tests.ports import free_port
 from tests.worker import testing_jobs
 from tests.worker.conftest import Enqueue, Ledgered, StartWorker, until
 from tests.worker.test_process import empty_database, exists
@@ -257,15 +257,10 @@ async def test_prune_says_what_goes_and_does_it(cli: Cli, worker: Worker, parcel
     assert (await cli("dead", "show", parcel)).exit_code == 3
 
 
-def free_port() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return str(server.getsockname()[1])
-
-
 async def test_health_follows_the_worker(
     cli: Cli, start_worker: StartWorker, enqueue: Enqueue, diary: Path
 ) -> None:
-    port = free_port()
+    port = str(free_port())
     assert (await cli("health", PORT=port)).exit_code == 4
     worker = await start_worker(port=int(port), shutdown_grace=2)
     await enqueue(testing_jobs.nap.name, seconds=60)

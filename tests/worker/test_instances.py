@@ -15,7 +15,7 @@ from jobs.kit import QUEUES
 from tests.clients.stand_ins.smtp_relay import SmtpRelay, smtp_relay
 from tests.worker.conftest import StartWorker, until
 from tests.worker.trouble_jobs import NAPS, Mark, marks_in, send_mail
-from tests.worker.trouble_servers import Load, Workers, exit_code
+from tests.worker.trouble_servers import Load, Workers, exit_code, workers_in
 from worker.enqueuer import Pool
 
 if TYPE_CHECKING:
@@ -47,21 +47,18 @@ async def relay() -> AsyncIterator[SmtpRelay]:
 def workers(
     tmp_path: Path, database_url: str, redis_url: str, relay: SmtpRelay
 ) -> Iterator[Workers]:
-    workers = Workers(
+    servers = {"database_url": database_url, "redis_url": redis_url}
+    with workers_in(
         tmp_path,
-        DATABASE_URL=database_url,
-        REDIS_URL=redis_url,
-        VAR_DIR=str(tmp_path / "var"),
-        PORT="0",
+        **servers,
         RUN_LEASE=str(LEASE),
         KEEP_COMPLETED="1000",
         EMAIL_PROVIDER="smtp",
         SMTP_HOST="127.0.0.1",
         SMTP_PORT=str(relay.port),
         SMTP_SECURITY="none",
-    )
-    yield workers
-    workers.kill()
+    ) as workers:
+        yield workers
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ import openpyxl
 import pypdfium2  # type: ignore[import-untyped]  # it has no types
 import pytest
 
-from tests.worker.test_cli import free_port
+from tests.ports import free_port
 from worker.demo.notices import BROKEN, COUNT
 
 pytestmark = pytest.mark.timeout(150)
@@ -99,7 +99,7 @@ def environment(directory: Path, port: str) -> dict[str, str]:
 @contextmanager
 def running(directory: Path, *options: str) -> Iterator[House]:
     """`deskhand run` in a session of its own, as in a terminal."""
-    port, log = free_port(), directory.with_suffix(f".{time.monotonic_ns()}.log")
+    port, log = str(free_port()), directory.with_suffix(f".{time.monotonic_ns()}.log")
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "worker", "run", *options],

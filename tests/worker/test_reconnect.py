@@ -1,7 +1,6 @@
 """A Redis that is killed and comes back, with what it had written down, under a working worker."""
 
 import asyncio
-import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import aclosing
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 from redis.exceptions import RedisError
 
+from tests.ports import free_port
 from tests.worker.conftest import StartWorker, until
 from tests.worker.ledger.records import put_together
 from tests.worker.testing_jobs import add_line, nap
@@ -23,9 +23,7 @@ Restart = Callable[[], None]
 
 @pytest.fixture
 def port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
+    return free_port()
 
 
 @pytest.fixture

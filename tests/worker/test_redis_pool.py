@@ -1,7 +1,6 @@
 """One URL for every way to reach Redis, and a pool that waits."""
 
 import asyncio
-import socket
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -14,6 +13,7 @@ from redis.asyncio.sentinel import SentinelConnectionPool
 from redis.exceptions import AuthenticationError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from tests.ports import free_port
 from tests.worker.conftest import until
 from worker.embedded_binaries import find_valkey
 from worker.enqueuer import Pool
@@ -26,9 +26,7 @@ QUOTED = "p%40ss%2Fw%3Ard%25"
 @contextmanager
 def valkey(*options: str) -> Iterator[int]:
     """A server on TCP; its port."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = [str(find_valkey()), *options, "--port", str(port), "--bind", "127.0.0.1"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
         try:

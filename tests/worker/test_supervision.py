@@ -12,7 +12,6 @@ import pytest
 
 from tests.chaos.proxy import Proxy
 from tests.worker.conftest import Ledgered, SpawnValkey, StartWorker, until
-from tests.worker.engine.defects.conftest import MortalRedis
 from tests.worker.trouble_jobs import (
     NAPS,
     ask_postgres,
@@ -22,7 +21,15 @@ from tests.worker.trouble_jobs import (
     leave,
     leave_in_task,
 )
-from tests.worker.trouble_servers import Load, MortalPostgres, Workers, exit_code
+from tests.worker.trouble_servers import (
+    Load,
+    MortalPostgres,
+    MortalRedis,
+    Workers,
+    exit_code,
+    redis_in,
+    workers_in,
+)
 from worker.ending import State
 from worker.enqueuer import Pool
 from worker.migrate import migrate
@@ -56,12 +63,8 @@ async def load(pool: Pool, marks: Path) -> Load:
 @pytest.fixture
 async def redis(tmp_path: Path) -> AsyncIterator[MortalRedis]:
     """On a port, durable, to be killed and started."""
-    folder = tmp_path / "redis"
-    folder.mkdir()
-    redis = MortalRedis(folder)
-    await redis.start()
-    yield redis
-    await asyncio.to_thread(redis.kill)
+    async with redis_in(tmp_path / "redis") as redis:
+        yield redis
 
 
 async def check_each_ran_once(load: Load, db: "Db", *, within: float = 30) -> None:
@@ -322,16 +325,9 @@ async def test_a_run_whose_queue_became_something_else_keeps_its_lease_and_those
 
 @pytest.fixture
 def workers(tmp_path: Path, database_url: str, redis_url: str) -> Iterator[Workers]:
-    workers = Workers(
-        tmp_path,
-        DATABASE_URL=database_url,
-        REDIS_URL=redis_url,
-        VAR_DIR=str(tmp_path / "var"),
-        PORT="0",
-        RUN_LEASE="3",
-    )
-    yield workers
-    workers.kill()
+    servers = {"database_url": database_url, "redis_url": redis_url}
+    with workers_in(tmp_path, **servers, RUN_LEASE="3") as workers:
+        yield workers
 
 
 async def test_a_job_that_exits_in_any_way_ends_itself_alone(

@@ -5,23 +5,76 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from arq.jobs import Job as ArqJob
+from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from jobs.kit import Job
+from tests.ports import free_port
 from tests.worker.conftest import until
 from tests.worker.trouble_jobs import marks_in
 from worker.embedded import start_postgres
-from worker.embedded_binaries import find_postgres
+from worker.embedded_binaries import find_postgres, find_valkey
 from worker.embedded_process import choose_run_as, spawn
 from worker.enqueuer import Pool
+from worker.redis_pool import open_redis
 
 T = TypeVar("T")
+
+
+class MortalRedis:
+    """A Redis on a port of its own that a test may stop and start."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+        self.port = free_port()
+        self.url = f"redis://127.0.0.1:{self.port}"
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    async def start(self, *, is_empty: bool = False) -> None:
+        """Start it, with what it had written down or without; returns when it answers."""
+        if is_empty:
+            for file in self._folder.rglob("*.aof*"):
+                file.unlink()
+        place = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self._folder)]
+        keep = ["--appendonly", "yes", "--appendfsync", "always", "--save", ""]
+        command = [str(find_valkey()), *place, *keep]
+        self._process = subprocess.Popen(  # noqa: ASYNC220 - it only starts it
+            command, stdout=subprocess.DEVNULL
+        )
+        pool = open_redis(self.url, Pool)
+        await until(lambda: answers(pool))
+        await pool.aclose()
+
+
+@asynccontextmanager
+async def redis_in(folder: Path) -> AsyncIterator[MortalRedis]:
+    """One that runs, durable."""
+    folder.mkdir()
+    redis = MortalRedis(folder)
+    try:
+        await redis.start()
+        yield redis
+    finally:
+        await asyncio.to_thread(redis.kill)
+
+
+async def answers(redis: Redis) -> bool:
+    try:
+        return bool(await redis.ping())
+    except (RedisError, OSError):
+        return False
 
 
 class MortalPostgres:
@@ -146,6 +199,25 @@ class Workers:
         for process in self.processes:
             process.kill()
             process.wait()
+
+
+@contextmanager
+def workers_in(
+    folder: Path, *, database_url: str, redis_url: str, **settings: str
+) -> Iterator[Workers]:
+    """None runs yet; all are killed at the end."""
+    workers = Workers(
+        folder,
+        DATABASE_URL=database_url,
+        REDIS_URL=redis_url,
+        VAR_DIR=str(folder / "var"),
+        PORT="0",
+        **settings,
+    )
+    try:
+        yield workers
+    finally:
+        workers.kill()
 
 
 async def exit_code(process: "subprocess.Popen[str]", within: float = 20) -> int:

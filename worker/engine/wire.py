@@ -25,7 +25,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from typing_extensions import override
 
-from worker.redis_cluster import ELSEWHERE
+from worker.redis_cluster import says_elsewhere
 
 Argument: TypeAlias = str | bytes | int | float
 
@@ -41,7 +41,6 @@ _ERRORS: dict[str, type[RedisError]] = {
     "READONLY": ReadOnlyError,
     "LOADING": BusyLoadingError,
     "MASTERDOWN": BusyLoadingError,
-    **dict.fromkeys(ELSEWHERE, BusyLoadingError),
     "NOREPLICAS": BusyLoadingError,
     "OOM": NotNowError,  # full
     "MISCONF": NotNowError,  # it cannot save
@@ -231,6 +230,8 @@ async def _open(redis: Redis, on_push: Callable[[list[Any]], None] | None) -> _L
 
 
 def _to_error(text: str) -> RedisError:
+    if says_elsewhere(text):
+        return BusyLoadingError(text)
     code, _, rest = text.partition(" ")
     kind = _ERRORS.get(code)
     return ResponseError(text) if kind is None else kind(rest)

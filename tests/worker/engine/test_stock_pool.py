@@ -15,7 +15,6 @@ import pytest
 from arq.connections import RedisSettings
 from arq.jobs import Job, JobResult, JobStatus, ResultNotFound
 
-from tests.conftest import MakeSettings
 from tests.worker.conftest import until
 from tests.worker.engine.defects.defect_jobs import (
     fail,
@@ -36,16 +35,9 @@ MILLISECOND = timedelta(milliseconds=1)  # instants on the wire are rounded to i
 
 
 @pytest.fixture(params=sorted(SUBJECTS))
-async def runner(
-    request: pytest.FixtureRequest,
-    redis_url: str,
-    database_url: str,
-    make_settings: MakeSettings,
-    tmp_path: Path,
-) -> AsyncIterator[Subject]:
+async def runner(request: pytest.FixtureRequest, place: Place) -> AsyncIterator[Subject]:
     """Our worker, or ARQ's; `start()` starts it."""
     async with AsyncExitStack() as stack:
-        place = Place(redis_url, database_url, tmp_path, make_settings)
         runner = SUBJECTS[request.param](place, stack)
         await runner.open(codec="deskhand")
         yield runner

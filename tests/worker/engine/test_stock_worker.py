@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import MakeSettings
 from tests.worker.conftest import until
 from tests.worker.engine.defects.defect_jobs import come_again, fail_once, nap_briefly, wait_at_gate
 from tests.worker.engine.defects.running import Place
@@ -37,11 +36,8 @@ class Pair:
 
 
 @pytest.fixture
-async def pair(
-    redis_url: str, database_url: str, make_settings: MakeSettings, tmp_path: Path
-) -> AsyncIterator[Pair]:
+async def pair(place: Place) -> AsyncIterator[Pair]:
     async with AsyncExitStack() as stack:
-        place = Place(redis_url, database_url, tmp_path, make_settings)
         ours, stock = SUBJECTS["deskhand"](place, stack), SUBJECTS["stock"](place, stack)
         for subject in (ours, stock):
             await subject.open(codec="deskhand")

@@ -201,12 +201,14 @@ async def test_a_script_that_redis_does_not_have_is_sent_in_full_once(
         (b"-READONLY You can't write against a read only replica.\r\n", ReadOnlyError, 2),
         (b"-LOADING Redis is loading the dataset in memory\r\n", BusyLoadingError, 2),
         (b"-MASTERDOWN Link with MASTER is down\r\n", BusyLoadingError, 2),
+        (b"-MOVED 634 127.0.0.1:7001\r\n", BusyLoadingError, 2),
+        (b"-ERR Attempted to access a non local key in a cluster\r\n", BusyLoadingError, 2),
         (b"-NOSCRIPT No matching script.\r\n", NoScriptError, 1),
         (b"-WRONGTYPE Operation against a key\r\n", ResponseError, 1),
         (b"-ERR unknown command\r\n", ResponseError, 1),
         (b"-OOM command not allowed\r\n", NotNowError, 1),
     ],
-    ids=lambda value: value.split()[0][1:].decode() if isinstance(value, bytes) else "",
+    ids=lambda value: value[1:20].decode() if isinstance(value, bytes) else "",
 )
 async def test_a_refusal_is_raised_and_the_wrong_server_is_left(
     fake: FakeRedis, connect: MakeWire, reply: bytes, kind: type[RedisError], connections: int

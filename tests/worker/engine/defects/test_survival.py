@@ -15,11 +15,11 @@ from redis.exceptions import RedisError, ResponseError
 
 from tests.worker.conftest import Ledgered
 from tests.worker.constellations import Node, server_at
-from tests.worker.engine.defects.conftest import MortalRedis
 from tests.worker.engine.defects.defect_jobs import exit_process, nap, note
 from tests.worker.engine.defects.running import WorkerDiedError
 from tests.worker.engine.defects.slow_redis import slow_line
 from tests.worker.engine.defects.subjects import Subject, defect, deskhand_only
+from tests.worker.trouble_servers import MortalRedis
 
 pytestmark = pytest.mark.timeout(120)  # one starts a process
 OUTAGE = 1.5  # seconds
