@@ -24,8 +24,8 @@ from typing_extensions import override
 
 Address: TypeAlias = tuple[str, int]
 
-# These answers say that another node, or later this one, is the one to ask. The last is of a script
-# whose node lost the slot; Valkey 8.1 and later say it for a while after anybody's script went wrong.
+# These answers say that another node, or later this one, is the one to ask. The last is a script's
+# whose node has no such slot; Valkey 9 says it also after somebody else's script went wrong there.
 _ELSEWHERE = ("MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN")
 _NOT_HERE = "access a non local key"
 _TAG_LIMIT = 64
