@@ -23,13 +23,12 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.sentinel import SentinelConnectionPool as SyncSentinelConnectionPool
 from typing_extensions import override
 
-from worker.redis_cluster import (
-    Cluster,
+from worker.redis_cluster import Cluster, untag_replies
+from worker.redis_cluster_connection import (
     ClusterConnection,
     ClusterSSLConnection,
     SyncClusterConnection,
     SyncClusterSSLConnection,
-    untag_replies,
 )
 from worker.startup import StartupError
 
