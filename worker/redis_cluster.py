@@ -56,8 +56,13 @@ class Cluster:
         return name.removeprefix(self.tag.encode())
 
     def candidates(self) -> Iterator[Address]:
-        """Nodes to ask, the likeliest first."""
-        yield from list(self._nodes)
+        """Nodes to ask, the likeliest first. One that is asked goes last until it answers, so that
+        a caller who loses patience with it asks another one next time.
+        """
+        for _ in range(len(self._nodes)):
+            node = self._nodes[0]
+            self.doubt()
+            yield node
 
     def questions(self) -> Sequence[str]:
         """What to ask a node."""
@@ -80,7 +85,7 @@ class Cluster:
         raise RedisConnectionError(f"no node of the Redis Cluster serves slot {self._slot}")
 
     def doubt(self) -> None:
-        """What the first node said led nowhere: ask another one next time."""
+        """Ask another node first next time."""
         self._nodes.append(self._nodes.pop(0))
 
     def _keys(self, words: Sequence[Any]) -> Iterator[int]:

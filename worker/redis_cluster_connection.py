@@ -12,6 +12,8 @@ from typing_extensions import override
 
 from worker.redis_cluster import Address, Cluster, says_elsewhere
 
+_ASK_WITHIN = 2.0  # seconds
+
 
 class _Managed(AbstractConnection):
     """A connection to whichever node has our slot; `plain` is the kind that asks the others."""
@@ -38,7 +40,7 @@ class _Managed(AbstractConnection):
     async def _find(self) -> Address:
         reason: Exception | None = None
         for host, port in self._cluster.candidates():
-            node = self.plain(**{**self._options, "host": host, "port": port})
+            node = self.plain(**{**self._options, **_patience(self), "host": host, "port": port})
             try:
                 answers = [await _ask(node, question) for question in self._cluster.questions()]
                 return self._cluster.learn((host, port), *answers)
@@ -98,7 +100,7 @@ class _SyncManaged(SyncAbstractConnection):
     def _find(self) -> Address:
         reason: Exception | None = None
         for host, port in self._cluster.candidates():
-            node = self.plain(**{**self._options, "host": host, "port": port})
+            node = self.plain(**{**self._options, **_patience(self), "host": host, "port": port})
             try:
                 answers = [_ask_sync(node, question) for question in self._cluster.questions()]
                 return self._cluster.learn((host, port), *answers)
@@ -138,6 +140,12 @@ class _Packer:
 
     def pack(self, *args: Any) -> Any:
         return self._packer.pack(*self._cluster.tagged(args))
+
+
+def _patience(connection: Any) -> dict[str, float]:
+    """Timeouts for one of many: a node that hangs shall not hold up the search for long."""
+    names = ("socket_connect_timeout", "socket_timeout")
+    return {name: min(getattr(connection, name) or _ASK_WITHIN, _ASK_WITHIN) for name in names}
 
 
 async def _ask(node: AbstractConnection, question: str) -> Any:

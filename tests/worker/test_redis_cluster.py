@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -213,6 +214,24 @@ async def test_nodes_that_are_gone_are_passed_over(node: Node) -> None:
         assert await redis.ping()
     finally:
         await redis.aclose()
+
+
+async def test_nodes_that_hang_are_passed_over_and_asked_last_the_next_time(node: Node) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as hanging:  # it accepts, and says nothing
+        hosts = f"127.0.0.1:{hanging.getsockname()[1]},127.0.0.1:{node.servers[0]}"
+        url = f"redis+cluster://:{QUOTED}@{hosts}"
+        redis = open_redis(url, Redis)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(redis.ping(), 0.2)
+        async with asyncio.timeout(1):
+            assert await redis.ping()
+        await redis.aclose()
+        async with asyncio.timeout(4):
+            another = open_redis(url, Redis)
+            assert await another.ping()
+            await another.aclose()
+        with open_redis_for_thread(url, timeout=0.5) as thread:
+            assert await asyncio.to_thread(thread.ping)
 
 
 @pytest.mark.parametrize("scheme", ["redis+cluster", "rediss+cluster"])
