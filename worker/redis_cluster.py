@@ -41,6 +41,7 @@ class Cluster:
         self.tag = f"{{{name}}}:"
         self._slot = key_slot(self.tag.encode())
         self._seeds = seeds
+        self.primary: Address | None = None
         self._nodes = list(seeds)
         # First, last and step, as COMMAND tells them, by the command's name.
         self._places: dict[str, tuple[int, int, int]] = {}
@@ -81,7 +82,8 @@ class Cluster:
         self._nodes = list(dict.fromkeys([asked, *found, *self._seeds]))
         for low, high, addresses in shards:
             if low <= self._slot <= high:
-                return addresses[0]
+                self.primary = addresses[0]
+                return self.primary
         raise RedisConnectionError(f"no node of the Redis Cluster serves slot {self._slot}")
 
     def doubt(self) -> None:

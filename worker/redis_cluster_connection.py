@@ -19,6 +19,8 @@ class _Managed(AbstractConnection):
     """A connection to whichever node has our slot; `plain` is the kind that asks the others."""
 
     plain: type[AbstractConnection]
+    host: str
+    port: int
 
     def __init__(self, *, cluster: Cluster, **options: Any) -> None:
         super().__init__(**options)
@@ -29,7 +31,9 @@ class _Managed(AbstractConnection):
     @override
     async def connect(self) -> None:
         if self.is_connected:
-            return
+            if (self.host, self.port) == self._cluster.primary:
+                return
+            await self.disconnect(nowait=True)  # somebody found another since
         self.host, self.port = await self._find()
         try:
             await super().connect()  # type: ignore[no-untyped-call]  # redis-py has no types here
@@ -79,6 +83,8 @@ class _SyncManaged(SyncAbstractConnection):
     """The same for a thread."""
 
     plain: type[SyncAbstractConnection]
+    host: str
+    port: int
 
     def __init__(self, *, cluster: Cluster, **options: Any) -> None:
         super().__init__(**options)
@@ -89,7 +95,9 @@ class _SyncManaged(SyncAbstractConnection):
     @override
     def connect(self) -> None:
         if self._sock:
-            return
+            if (self.host, self.port) == self._cluster.primary:
+                return
+            self.disconnect()
         self.host, self.port = self._find()
         try:
             super().connect()  # type: ignore[no-untyped-call]  # as above

@@ -1,5 +1,6 @@
 """Several Redis servers that stand in for each other: with sentinels, and as a cluster."""
 
+import signal
 import subprocess
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
@@ -37,6 +38,10 @@ class Servers:
     def kill(self, port: int) -> None:
         self._processes[port].kill()
         self._processes[port].wait()
+
+    def freeze(self, port: int) -> None:
+        """It keeps its connections, and says nothing more."""
+        self._processes[port].send_signal(signal.SIGSTOP)
 
     def stop(self) -> None:
         for port in self._processes:

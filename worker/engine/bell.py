@@ -27,6 +27,8 @@ _REFUSALS = ("NOPERM", "ERR")
 # asks for, an idle worker leaves Redis in peace; they are for a message that got lost.
 _COMMANDS_PER_SECOND = 4
 _LEAST_WAIT = 1.5  # seconds
+# While it looks, a worker says little of what ended.
+_LOOK_WITHIN = 5.0  # seconds
 # Without tracking: from busy to idle.
 _POLL = (0.01, 0.25)
 
@@ -62,7 +64,7 @@ class Bell:
                 raise
             _log.warning("Redis refuses CLIENT TRACKING, polling instead", error=str(error))
             self._is_tracking = False
-            self._wire = Wire(self._redis)
+            self._wire = Wire(self._redis, timeout=_LOOK_WITHIN)
             reply = await self._wire.evaluate(self._script, *keys, keys=len(keys))
         now, is_due, soonest = reply
         wait = self._patience(len(keys))
@@ -74,6 +76,11 @@ class Bell:
         """There was something to do: without tracking, look again soon."""
         self._poll = _POLL[0]
 
+    def hang_up(self) -> None:
+        """Give up this connection, and a look that waits on it; the next look makes another."""
+        self._wire.close()
+        self._on_ring()
+
     def close(self) -> None:
         self._wire.close()
 
@@ -84,7 +91,13 @@ class Bell:
         return self._poll
 
     def _tracking_wire(self) -> Wire:
-        return Wire(self._redis, setup=(_TRACKING,), on_push=self._pushed, on_lost=self._on_ring)
+        return Wire(
+            self._redis,
+            timeout=_LOOK_WITHIN,
+            setup=(_TRACKING,),
+            on_push=self._pushed,
+            on_lost=self._on_ring,
+        )
 
     def _pushed(self, message: list[Any]) -> None:
         if message and message[0] == b"invalidate":

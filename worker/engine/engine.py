@@ -31,6 +31,7 @@ from worker.runner import Runner
 from worker.telemetry.logs import get_logger
 
 _RELEASE_WITHIN = 5.0  # seconds to tell Redis about runs that were cut short
+_PATIENCE = (5.0, 15.0)  # seconds for an answer of Redis: half a lease, within these
 _SETTLE_WITHIN = 2.0  # seconds to hear what the last calls claimed
 _ABORT_CHECK = timedelta(seconds=0.5)  # as often as ARQ's own workers look
 _HEARTBEAT = timedelta(seconds=5)
@@ -65,7 +66,13 @@ class Engine:
         self._tasks: list[asyncio.Task[Any]] = []
         self._pumping: dict[str, asyncio.Task[None]] = {}
         self._after: set[asyncio.Task[None]] = set()
-        self._store = RunStore(redis, queues=queues, worker_id=worker_id, lease=lease)
+        self._store = RunStore(
+            redis,
+            queues=queues,
+            worker_id=worker_id,
+            lease=lease,
+            timeout=max(min(lease.total_seconds() / 2, _PATIENCE[1]), _PATIENCE[0]),
+        )
         self._attempts = Attempts(
             runner, clock=time, worker_id=worker_id, hooks=hooks, aborts=self._store.aborts
         )

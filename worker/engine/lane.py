@@ -50,15 +50,25 @@ class Backoff:
 
 
 class Lane:
-    """`sent` is the call that is on its way; there may be one of each of the `others` as well."""
+    """`sent` is the call that is on its way; there may be one of each of the `others` as well.
+
+    `on_away` is called when Redis did not answer one.
+    """
 
     def __init__(
-        self, store: RunStore, hands: Hands, on_taken: Acknowledge, *, number: int
+        self,
+        store: RunStore,
+        hands: Hands,
+        on_taken: Acknowledge,
+        *,
+        number: int,
+        on_away: Callable[[], None],
     ) -> None:
         self._store = store
         self._hands = hands
         self._on_taken = on_taken
         self._number = number
+        self._on_away = on_away
         self._refused = 0
         self._backoff = Backoff()
         self.has_failed = False
@@ -114,6 +124,7 @@ class Lane:
 
     async def _away(self, error: Exception) -> None:
         self.has_failed = True
+        self._on_away()
         await self._backoff.away(error)
 
     def _arrived(self) -> None:

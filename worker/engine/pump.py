@@ -52,8 +52,10 @@ class Pump:
         self._hands = hands
         self._queues = queues
         self._on_taken = on_taken
-        self._first = Lane(store, hands, on_taken, number=1)
-        self._second = Lane(store, hands, on_taken, number=2)
+        # Its connection leads to the same server: to wait for an answer there holds up the ends.
+        away = bell.hang_up
+        self._first = Lane(store, hands, on_taken, number=1, on_away=away)
+        self._second = Lane(store, hands, on_taken, number=2, on_away=away)
         self._first.others, self._second.others = [self._second], [self._first]
         self._wake = asyncio.Event()
         self._surplus = asyncio.Event()

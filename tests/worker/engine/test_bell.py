@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import arq
 import pytest
 from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 from structlog.testing import capture_logs
 
 from jobs.kit import QUEUES
@@ -141,6 +142,24 @@ async def test_a_lost_connection_rings_and_the_next_look_arms_it_again(
     await listener.rung()
 
     await listener.bell.look(KEYS)
+    await put(pool)
+    await listener.rung()
+
+
+async def test_who_hangs_up_waits_for_no_look_and_the_next_one_arms_it_again(
+    pool: Pool, listener: Listener
+) -> None:
+    await listener.bell.look(KEYS)
+    await pool.client_pause(1500, all=True)
+    looking = asyncio.create_task(listener.bell.look(KEYS))
+    await asyncio.sleep(MOMENT)
+
+    listener.bell.hang_up()
+    with pytest.raises(RedisConnectionError):
+        await looking
+    assert listener.rings == 1
+
+    await listener.bell.look(KEYS)  # its turn comes after the pause
     await put(pool)
     await listener.rung()
 

@@ -45,9 +45,16 @@ class House:
         self.line = Line()
         hands = Hands(cast("Any", None), clock=time.time, on_free=lambda: None)
         store = cast("RunStore", self.line)
-        self.lanes = [Lane(store, hands, lambda *_: None, number=number) for number in (1, 2)]
+        self.losses = 0
+        self.lanes = [
+            Lane(store, hands, lambda *_: None, number=number, on_away=self.lose)
+            for number in (1, 2)
+        ]
         self.lanes[0].others, self.lanes[1].others = [self.lanes[1]], [self.lanes[0]]
         self.tasks: list[asyncio.Task[Reply | None]] = []
+
+    def lose(self) -> None:
+        self.losses += 1
 
     async def send(self, serial: int, *, lane: int) -> "asyncio.Task[Reply | None]":
         call = Call(Tick(serial, [], "token", []), [], {}, 1)
@@ -119,6 +126,7 @@ async def test_a_new_call_does_not_overtake_one_that_was_lost(house: House) -> N
     await settled()
 
     assert house.line.sent == [1, 1, 2]
+    assert house.losses == 1
 
 
 async def test_a_new_call_opens_no_connection_before_an_older_one_has(house: House) -> None:
