@@ -14,6 +14,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from multiprocessing import forkserver, get_context, resource_tracker
 from multiprocessing.connection import Connection
@@ -40,7 +41,10 @@ class Offloader:
     """Runs module-level functions in processes, at most `limit` (default: cores) at once."""
 
     def __init__(self, limit: int | None = None) -> None:
-        self._slots = asyncio.Semaphore(limit or os.cpu_count() or 1)
+        limit = limit or os.cpu_count() or 1
+        self._slots = asyncio.Semaphore(limit)
+        # Of its own: jobs may fill all threads of the loop's, and a process has to be killed now.
+        self._threads = ThreadPoolExecutor(limit, "offload")
 
     async def __call__(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """`function(*args, **kwargs)` elsewhere. Raises what it raises, or OffloadError.
@@ -49,56 +53,86 @@ class Offloader:
         this process and its own child.
         """
         async with self._slots:
-            ours, theirs = _CONTEXT.Pipe(duplex=False)
-            process = _CONTEXT.Process(
-                target=_child, args=(theirs, function, args, kwargs), daemon=True
-            )
-            # Starting talks to the fork server over a socket: short, but not for the loop.
-            starting = asyncio.create_task(asyncio.to_thread(_start, process))
+            call = _Call(self._threads, function, args, kwargs)
             try:
-                await asyncio.shield(starting)
-                theirs.close()
-                succeeded, value = await _receive(ours)
+                succeeded, value = await call.answer()
             finally:
                 # Shielded: a process that is just being started must be killed too.
-                await asyncio.shield(asyncio.create_task(_end(process, starting, ours, theirs)))
+                await asyncio.shield(asyncio.create_task(call.end()))
         if succeeded:
             return cast("R", value)
         raise value
 
 
-async def _end(process: Any, starting: "asyncio.Task[None]", *pipes: Connection) -> None:
-    await asyncio.wait({starting})
-    for pipe in pipes:
-        pipe.close()
-    if starting.exception() is None:
-        process.kill()
+class _Call:
+    """One process. What blocks is done in a thread, which no cancellation stops: `end` waits for it
+    before it closes what the thread uses.
+    """
+
+    def __init__(
+        self,
+        threads: ThreadPoolExecutor,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> None:
+        self._threads = threads
+        self._ours, self._theirs = _CONTEXT.Pipe(duplex=False)
+        self._process: Any = _CONTEXT.Process(
+            target=_child, args=(self._theirs, function, args, kwargs), daemon=True
+        )
+        self._starting: asyncio.Future[None] | None = None
+        self._receiving: asyncio.Future[Any] | None = None
+
+    async def answer(self) -> tuple[bool, Any]:
+        """Whether it succeeded, and what it returned or raised. Raises OffloadError."""
+        # Starting talks to the fork server over a socket: short, but not for the loop.
+        self._starting = self._in_thread(_start, self._process)
+        await asyncio.shield(self._starting)
+        self._theirs.close()
+        await _readable(self._ours.fileno(), self._process.sentinel)
+        self._receiving = self._in_thread(_receive, self._ours)
+        return await asyncio.shield(self._receiving)
+
+    async def end(self) -> None:
+        """Kill the process, if it still runs, and let go of everything."""
+        has_started = await _is_done(self._starting)
+        if has_started:
+            self._process.kill()
+        await _is_done(self._receiving, within=_GONE_WITHIN)
+        self._theirs.close()
+        if self._receiving is None or self._receiving.done():
+            self._ours.close()
+        if not has_started:
+            return
         with suppress(TimeoutError):  # the next start reaps it, once it has gone
             async with asyncio.timeout(_GONE_WITHIN):
-                await _readable(process.sentinel)
-            await asyncio.to_thread(_reap, process)
+                await _readable(self._process.sentinel)
+            await self._in_thread(_reap, self._process)
+
+    def _in_thread(self, function: Callable[..., R], *args: Any) -> asyncio.Future[R]:
+        return asyncio.get_running_loop().run_in_executor(self._threads, function, *args)
 
 
-async def _readable(descriptor: int) -> None:
+async def _is_done(work: "asyncio.Future[Any] | None", within: float | None = None) -> bool:
+    """Wait for it; false when it was never begun, failed, or takes longer."""
+    if work is None:
+        return False
+    done, _ = await asyncio.wait({work}, timeout=within)
+    return bool(done) and work.exception() is None
+
+
+async def _readable(*descriptors: int) -> None:
+    """Wait until one of them is."""
     loop = asyncio.get_running_loop()
     readable = asyncio.Event()
-    loop.add_reader(descriptor, readable.set)
+    for descriptor in descriptors:
+        loop.add_reader(descriptor, readable.set)
     try:
         await readable.wait()
     finally:
-        loop.remove_reader(descriptor)
-
-
-async def _receive(pipe: Connection) -> tuple[bool, Any]:
-    await _readable(pipe.fileno())
-    os.set_blocking(pipe.fileno(), True)
-    try:
-        answer: tuple[bool, Any] = await asyncio.to_thread(pipe.recv)
-    except (EOFError, OSError):
-        raise OffloadError(
-            "the process ended without an answer (killed, or out of memory)"
-        ) from None
-    return answer
+        for descriptor in descriptors:
+            loop.remove_reader(descriptor)
 
 
 def _child(
@@ -139,6 +173,17 @@ def _start(process: Any) -> None:
     with _CHILDREN:
         _ensure_fork_server()
         process.start()
+
+
+def _receive(pipe: Connection) -> tuple[bool, Any]:
+    try:
+        if pipe.poll():  # else it is gone, and a process that it started itself holds the pipe
+            os.set_blocking(pipe.fileno(), True)
+            answer: tuple[bool, Any] = pipe.recv()
+            return answer
+    except (EOFError, OSError):
+        pass
+    raise OffloadError("the process ended without an answer (killed, or out of memory)")
 
 
 def _reap(process: Any) -> None:

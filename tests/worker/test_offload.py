@@ -3,12 +3,16 @@
 import asyncio
 import os
 import signal
+import socket
 import sys
+import threading
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from multiprocessing import forkserver
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -243,6 +247,61 @@ async def test_calls_that_start_and_end_at_once_keep_out_of_each_others_way(
 
     async with asyncio.timeout(30):
         assert await asyncio.gather(*map(call, range(200))) == list(range(200))
+
+
+async def test_what_is_cancelled_while_its_answer_comes_reads_nobody_elses(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Reading is made slow: the pipe may be closed only when the thread is through with it."""
+    offload, pipes = Offloader(limit=2), cast("Any", Connection)
+    receive = pipes._recv
+
+    def read_late(descriptor: int, size: int) -> bytes:
+        time.sleep(0.02)
+        return os.read(descriptor, size)
+
+    monkeypatch.setattr(pipes, "_recv", lambda self, size: receive(self, size, read_late))
+    for number in range(10):
+        call = asyncio.create_task(offload(make_bytes, LARGE))
+        asyncio.get_running_loop().call_later(0.02 + number / 100, call.cancel)
+        with suppress(asyncio.CancelledError):
+            await call
+        left, right = socket.socketpair()
+        with left, right:
+            right.send(b"for left alone")
+            await asyncio.sleep(0.05)
+            assert left.recv(100) == b"for left alone"
+
+
+async def test_a_call_ends_at_once_also_when_jobs_hold_all_threads(tmp_path: Path) -> None:
+    loop, over = asyncio.get_running_loop(), threading.Event()
+    held = [loop.run_in_executor(None, over.wait, 30) for _ in range(40)]
+    offload = Offloader(limit=1)
+    try:
+        call = asyncio.create_task(offload(write_pid_and_hang, tmp_path / "pid"))
+        pid = await started(tmp_path / "pid")
+        async with asyncio.timeout(5):
+            call.cancel()
+            await asyncio.wait({call})
+            assert await offload(add, 1, b=2) == 3
+        assert await gone(pid)()
+    finally:
+        over.set()
+        await asyncio.gather(*held)
+
+
+def leave_a_child_and_die() -> None:
+    """The child has the pipe too, and outlives it."""
+    if os.fork() == 0:
+        time.sleep(8)
+        os._exit(0)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+async def test_a_dead_process_is_seen_also_when_its_child_lives_on(offload: Offloader) -> None:
+    async with asyncio.timeout(5):
+        with pytest.raises(OffloadError, match="ended without an answer"):
+            await offload(leave_a_child_and_die)
 
 
 async def test_a_cancelled_call_gives_its_slot_back(tmp_path: Path) -> None:
