@@ -91,15 +91,16 @@ async def follow(
     Ends with the newest one unless `is_endless`, which also outlasts a Redis that goes away. Raises
     what Redis raises when it does not answer at the start.
     """
+    await redis.ping()
     after = await _ago(redis, since) if isinstance(since, timedelta) else since or "0-0"
     names = _Names(redis)
-    pause = 0.0  # until the first answer there is nothing to wait for again
+    pause = 0.1
     while True:
         try:
             entries = await _read(redis, after, is_endless=is_endless)
             events = await names.filled_in([one for entry in entries for one in _events(*entry)])
         except _AWAY as error:
-            if not pause or not is_endless:
+            if not is_endless:
                 raise
             _log.warning("Redis is away; events go on with it", error_type=type(error).__name__)
             await asyncio.sleep(pause)

@@ -9,7 +9,7 @@ The protocol: https://redis.io/docs/latest/operate/oss_and_stack/reference/clust
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 from redis import Redis as SyncRedis
 from redis.asyncio import Redis
@@ -17,16 +17,15 @@ from redis.crc import key_slot
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
-Address: TypeAlias = tuple[str, int]
+from worker.redis_url import Address
 
 # These answers say that another node, or later this one, is the one to ask. The last is a script's
 # whose node has no such slot; Valkey 9 says it also after somebody else's script went wrong there.
 _ELSEWHERE = ("MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN")
 _NOT_HERE = "access a non local key"
-_TAG_LIMIT = 64
 # Where the number of keys is told, and where keys and as many ids follow a word.
 _COUNTED = ("EVAL", "EVALSHA", "EVAL_RO", "EVALSHA_RO", "FCALL", "FCALL_RO")
-_PAIRED = ("XREAD", "XREADGROUP")
+_PAIRED = {"XREAD": 1, "XREADGROUP": 4}  # and from where to look for it
 _MOVABLE = (-1, -1, -1)
 _DETAILS = 4  # what Redis 7 tells of a command beside its keys; the last is the list of subcommands
 
@@ -35,9 +34,6 @@ class Cluster:
     """What we know of a cluster: its nodes, and which arguments of a command are keys."""
 
     def __init__(self, seeds: Sequence[Address], name: str) -> None:
-        """Raises ValueError for a name that cannot be a tag."""
-        if not name.replace("-", "").replace("_", "").isalnum() or len(name) > _TAG_LIMIT:
-            raise ValueError(f"the tag of keys in a Redis Cluster is a plain word, not {name!r}")
         self.tag = f"{{{name}}}:"
         self._slot = key_slot(self.tag.encode())
         self._seeds = seeds
@@ -49,6 +45,8 @@ class Cluster:
     def tagged(self, command: Sequence[Any]) -> tuple[Any, ...]:
         """The same command on tagged keys. Raises RedisError when nobody knows its keys."""
         words = [*_text(command[0]).split(), *command[1:]]
+        if _text(words[0]).upper() == "SCAN" and "MATCH" not in map(_word, words):
+            words += ("MATCH", "*")
         for place in self._keys(words):
             words[place] = self._with_tag(words[place])
         return tuple(words)
@@ -95,10 +93,13 @@ class Cluster:
         if name in _COUNTED:
             yield from range(3, 3 + int(words[2]))
         elif name in _PAIRED:
-            first = next(i for i, word in enumerate(words) if _text(word).upper() == "STREAMS") + 1
+            start = _PAIRED[name]
+            first = [_word(word) for word in words].index("STREAMS", start) + 1
             yield from range(first, first + (len(words) - first) // 2)
         elif name == "KEYS":
             yield 1
+        elif name == "SCAN":
+            yield [_word(word) for word in words].index("MATCH") + 1
         else:
             yield from self._listed(name, words)
 
@@ -136,6 +137,13 @@ def untag_replies(client: Redis, cluster: Cluster) -> None:
         )
         client.set_response_callback(command, parse)
     client.set_response_callback("KEYS", each(cluster.untagged, list))
+    scanned: Any = client.response_callbacks["SCAN"]
+
+    def scan(*reply: Any, **options: Any) -> Any:
+        cursor, names = scanned(*reply, **options)
+        return cursor, [cluster.untagged(name) for name in names]
+
+    client.set_response_callback("SCAN", scan)
 
 
 def says_elsewhere(error: str) -> bool:
@@ -156,6 +164,10 @@ def _places(commands: Sequence[Any]) -> Iterator[tuple[str, tuple[int, int, int]
         yield _text(name).upper().replace("|", " "), _MOVABLE if is_movable else (first, last, step)
         if len(more) == _DETAILS:
             yield from _places(more[-1])
+
+
+def _word(word: Any) -> str:
+    return _text(word).upper()
 
 
 def _text(word: Any) -> str:

@@ -1,18 +1,27 @@
 """Connections to whichever node of a Redis Cluster has our slot; for asyncio, and for a thread."""
 
+from time import monotonic
 from typing import Any
 
 from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection
 from redis.connection import AbstractConnection as SyncAbstractConnection
 from redis.connection import Connection as SyncConnection
 from redis.connection import SSLConnection as SyncSSLConnection
-from redis.exceptions import AuthenticationError, ReadOnlyError, RedisError, ResponseError
+from redis.exceptions import (
+    AuthenticationError,
+    NoPermissionError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+)
 from redis.exceptions import ConnectionError as RedisConnectionError
 from typing_extensions import override
 
-from worker.redis_cluster import Address, Cluster, says_elsewhere
+from worker.redis_cluster import Cluster, says_elsewhere
+from worker.redis_url import Address
 
 _ASK_WITHIN = 2.0  # seconds
+_FIND_WITHIN = 5.0
 
 
 class _Managed(AbstractConnection):
@@ -43,18 +52,21 @@ class _Managed(AbstractConnection):
 
     async def _find(self) -> Address:
         reason: Exception | None = None
+        end = monotonic() + _FIND_WITHIN
         for host, port in self._cluster.candidates():
+            if monotonic() > end:  # the next call goes on with the next node
+                break
             node = self.plain(**{**self._options, **_patience(self), "host": host, "port": port})
             try:
                 answers = [await _ask(node, question) for question in self._cluster.questions()]
                 return self._cluster.learn((host, port), *answers)
-            except AuthenticationError:
+            except (AuthenticationError, NoPermissionError):
                 raise
             except (RedisError, OSError) as error:
                 reason = error
             finally:
                 await node.disconnect(nowait=True)
-        raise RedisConnectionError("no node of the Redis Cluster answers") from reason
+        raise RedisConnectionError(f"no node of the Redis Cluster answers: {reason}") from reason
 
     @override
     def pack_command(self, *args: Any) -> list[bytes]:
@@ -107,18 +119,21 @@ class _SyncManaged(SyncAbstractConnection):
 
     def _find(self) -> Address:
         reason: Exception | None = None
+        end = monotonic() + _FIND_WITHIN
         for host, port in self._cluster.candidates():
+            if monotonic() > end:  # the next call goes on with the next node
+                break
             node = self.plain(**{**self._options, **_patience(self), "host": host, "port": port})
             try:
                 answers = [_ask_sync(node, question) for question in self._cluster.questions()]
                 return self._cluster.learn((host, port), *answers)
-            except AuthenticationError:
+            except (AuthenticationError, NoPermissionError):
                 raise
             except (RedisError, OSError) as error:
                 reason = error
             finally:
                 node.disconnect()
-        raise RedisConnectionError("no node of the Redis Cluster answers") from reason
+        raise RedisConnectionError(f"no node of the Redis Cluster answers: {reason}") from reason
 
     @override
     def read_response(self, *args: Any, **options: Any) -> Any:

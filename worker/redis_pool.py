@@ -30,11 +30,9 @@ from worker.redis_cluster_connection import (
     SyncClusterConnection,
     SyncClusterSSLConnection,
 )
+from worker.redis_url import CLUSTER, SENTINEL, nodes_of, service_of, tag_of
 from worker.startup import StartupError
 
-_SENTINEL = "redis+sentinel"
-_CLUSTER = ("redis+cluster", "rediss+cluster")
-_SENTINEL_PORT, _PORT = "26379", "6379"
 _MAX_CONNECTIONS = 50
 _POOL_WAIT = 20  # seconds
 
@@ -72,24 +70,21 @@ def open_redis(url: str, client: type[Client], **options: Any) -> Client:
         "retry": Retry(NoBackoff(), 0),
     }
     parts = urlsplit(url)
-    if parts.scheme in _CLUSTER:
+    if parts.scheme in CLUSTER:
+        common |= {"max_connections": _MAX_CONNECTIONS, "timeout": _POOL_WAIT}
         common |= _options(parts, ClusterConnection, ClusterSSLConnection)
-        pool = BlockingConnectionPool(
-            max_connections=_MAX_CONNECTIONS, timeout=_POOL_WAIT, **common
-        )
+        pool = BlockingConnectionPool(**common)
         opened = _owning(client(connection_pool=pool, **options))
         untag_replies(opened, common["cluster"])
         return opened
-    if parts.scheme != _SENTINEL:
+    if parts.scheme not in SENTINEL:
         pool = BlockingConnectionPool.from_url(
             url, max_connections=_MAX_CONNECTIONS, timeout=_POOL_WAIT, **common
         )
         return _owning(client(connection_pool=pool, **options))
-    name, database = _service(parts.path)
+    name, database = service_of(parts)
     password = unquote(parts.password) if parts.password else None
-    sentinels = Sentinel(
-        _addresses(parts.netloc, _SENTINEL_PORT), sentinel_kwargs={"socket_timeout": 5}, **common
-    )
+    sentinels = Sentinel(nodes_of(parts), sentinel_kwargs={"socket_timeout": 5}, **common)
     master = sentinels.master_for(
         name,
         db=database,
@@ -107,15 +102,14 @@ def open_redis_for_thread(url: str, *, timeout: float = 5) -> SyncRedis:
     """
     common: dict[str, Any] = {"socket_connect_timeout": timeout, "socket_timeout": timeout}
     parts = urlsplit(url)
-    if parts.scheme in _CLUSTER:
+    if parts.scheme in CLUSTER:
         given = {**common, **_options(parts, SyncClusterConnection, SyncClusterSSLConnection)}
+        given.pop("timeout", None)  # for a place in a pool, of which a thread has all
         return SyncRedis.from_pool(SyncConnectionPool(**given))
-    if parts.scheme != _SENTINEL:
+    if parts.scheme not in SENTINEL:
         return SyncRedis.from_url(url, **common)
-    name, database = _service(parts.path)
-    sentinels = SyncSentinel(
-        _addresses(parts.netloc, _SENTINEL_PORT), sentinel_kwargs={"socket_timeout": 5}, **common
-    )
+    name, database = service_of(parts)
+    sentinels = SyncSentinel(nodes_of(parts), sentinel_kwargs={"socket_timeout": 5}, **common)
     master: SyncRedis = sentinels.master_for(
         name,
         db=database,
@@ -131,7 +125,7 @@ def _options(parts: SplitResult, plain: type, secure: type) -> dict[str, Any]:
 
     The path is the tag of the keys. Options of redis-py's may follow (`?ssl_ca_certs=…`).
     """
-    cluster = Cluster(_addresses(parts.netloc, _PORT), parts.path.strip("/") or "deskhand")
+    cluster = Cluster(nodes_of(parts), tag_of(parts))
     given: dict[str, Any] = {**parse_url(_one_node(parts))}
     if given.get("db"):
         raise ValueError("a Redis Cluster has one database; its path names the tag of the keys")
@@ -144,12 +138,6 @@ def _one_node(parts: SplitResult) -> str:
     login = parts.netloc.rpartition("@")[0]
     host = f"{login}@node" if login else "node"
     return f"{parts.scheme.partition('+')[0]}://{host}?{parts.query}"
-
-
-def _service(path: str) -> tuple[str, int]:
-    """The name of the Sentinel's service and the database, as in `/mymaster/0`."""
-    name, _, database = path.strip("/").partition("/")
-    return name or "mymaster", int(database or 0)
 
 
 def _owning(client: Client) -> Client:
@@ -173,12 +161,6 @@ def _sturdy(kind: type[AbstractConnection]) -> type[AbstractConnection]:
     return Sturdy
 
 
-def _addresses(netloc: str, port: str) -> list[tuple[str, int]]:
-    hosts = netloc.rpartition("@")[2].split(",")
-    pairs = [host.rpartition(":") if ":" in host else (host, ":", port) for host in hosts]
-    return [(host.strip("[]"), int(port)) for host, _, port in pairs]
-
-
 async def check_login(client: Redis) -> None:
     """Ping. Raises StartupError for a wrong password, which no waiting mends."""
     try:
@@ -192,16 +174,16 @@ def arq_settings(url: str | None) -> RedisSettings:
     if url is None:
         return RedisSettings()
     parts = urlsplit(url)
-    if parts.scheme in _CLUSTER:  # ARQ can only ever ask one node
-        host, port = _addresses(parts.netloc, _PORT)[0]
+    if parts.scheme in CLUSTER:  # ARQ can only ever ask one node
+        host, port = nodes_of(parts)[0]
         return replace(arq_settings(_one_node(parts)), host=host, port=port)
-    if parts.scheme != _SENTINEL:
+    if parts.scheme not in SENTINEL:
         settings = RedisSettings.from_dsn(url)
         password = unquote(settings.password) if settings.password else None  # ARQ leaves it quoted
         return replace(settings, password=password)
-    name, database = _service(parts.path)
+    name, database = service_of(parts)
     return RedisSettings(
-        host=_addresses(parts.netloc, _SENTINEL_PORT),
+        host=nodes_of(parts),
         sentinel=True,
         sentinel_master=name,
         database=database,

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PositiveInt, Secret
 from pydantic_settings import NoDecode
 
 from jobs.kit import QUEUES
+from worker.redis_url import SCHEMES, check_redis_url
 
 V = TypeVar("V")
 
@@ -77,9 +78,12 @@ def _parts(url: str) -> SplitResult:
     return parts
 
 
-_REDIS_SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "redis+cluster", "rediss+cluster")
+def _names_servers(value: SecretStr) -> SecretStr:
+    check_redis_url(value.get_secret_value())
+    return value
 
-RedisUrl = Annotated[SecretStr, _url(*_REDIS_SCHEMES)]
+
+RedisUrl = Annotated[SecretStr, _url(*SCHEMES), AfterValidator(_names_servers)]
 DatabaseUrl = Annotated[SecretStr, _url("postgresql", "postgres")]
 SentryDsn = Annotated[
     SecretStr, _url("https", "http", needs_user=True), AfterValidator(_names_a_project)

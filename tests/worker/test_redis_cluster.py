@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from arq.jobs import JobStatus
 from redis.asyncio import Redis
-from redis.exceptions import AuthenticationError, RedisError
+from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from tests.worker.conftest import StartWorker, until
@@ -23,6 +23,7 @@ from worker.enqueuer import Pool
 from worker.events import follow
 from worker.redis_cluster import key_tag
 from worker.redis_pool import arq_settings, open_redis, open_redis_for_thread
+from worker.settings import SettingsError, load_settings
 
 FAST = {"timeout": 15, "poll_delay": 0.02}
 TAG = b"{deskhand}:"
@@ -151,6 +152,10 @@ async def test_events_and_counts_name_queues_without_the_tag(
         (("XGROUP CREATE", "s", "g", "0"), (b"CREATE", b"{deskhand}:s", b"g", b"0")),
         (("EVALSHA", "ab", 1, "k", "k"), (b"ab", b"1", b"{deskhand}:k", b"k")),
         (("XREAD", "COUNT", 1, "STREAMS", "s", "0"), None),
+        (
+            ("XREADGROUP", "GROUP", "STREAMS", "c", "STREAMS", "s", ">"),
+            (b"GROUP", b"STREAMS", b"c", b"STREAMS", b"{deskhand}:s", b">"),
+        ),
         (("PING", "a"), (b"a",)),
         (("get", "{deskhand}:a"), (b"{deskhand}:{deskhand}:a",)),
     ],
@@ -282,12 +287,61 @@ async def test_a_slot_that_nobody_serves_is_an_error(tmp_path: Path) -> None:
     [
         ("redis+cluster://h/a{b}", "plain word"),
         ("redis+cluster://h/" + "x" * 65, "plain word"),
-        ("redis+cluster://h?db=1", "one database"),
+        ("redis+cluster://:p@ss/secret@h:1", "plain word"),
+        ("redis+cluster://", "its hosts"),
+        ("redis+cluster://a,,b", "its hosts"),
+        ("redis+cluster://a:x,b:1", "its hosts"),
+        ("redis+cluster://a:99999,b:1", "its hosts"),
+        ("redis+cluster://[::1", "URL"),
+        ("redis+cluster://:top,secret#word@h1:7000", "its hosts"),
+        ("redis+cluster://user:secret#x,y@h1:7000", "its hosts|URL"),
+        ("redis+sentinel://a:x,b:1/main", "its hosts"),
+        ("redis+sentinel://h/main/secret", "a number"),
     ],
 )
-def test_a_wrong_url_is_an_error_at_once(url: str, sentence: str) -> None:
-    with pytest.raises(ValueError, match=sentence):
+def test_a_wrong_url_is_said_by_the_settings_and_by_whoever_connects(
+    url: str, sentence: str
+) -> None:
+    with pytest.raises(SettingsError, match=sentence) as in_settings:
+        load_settings(redis_url=url)
+    with pytest.raises(ValueError, match=sentence) as connecting:
         open_redis(url, Redis)
+
+    for error in (in_settings, connecting):
+        assert "secret" not in str(error.value)
+
+
+def test_a_cluster_has_one_database() -> None:
+    with pytest.raises(ValueError, match="one database"):
+        open_redis("redis+cluster://h?db=1", Redis)
+
+
+async def test_hosts_may_be_written_in_many_ways(node: Node) -> None:
+    (port,) = node.servers
+    for hosts in (f"[::1]:1,127.0.0.1:{port}", f"[::1],localhost:{port}"):
+        redis = open_redis(f"redis+cluster://:{QUOTED}@{hosts}?max_connections=3&timeout=4", Redis)
+        assert await redis.ping()
+        assert redis.connection_pool.max_connections == 3
+        await redis.aclose()
+
+
+async def test_a_user_who_may_not_ask_where_the_keys_are_is_told_so(node: Node) -> None:
+    async with server_at(node.servers[0]) as server:
+        await server.acl_setuser("poor", enabled=True, nopass=True, commands=["+get"])
+    redis = open_redis(f"redis+cluster://poor:any@127.0.0.1:{node.servers[0]}", Redis)
+
+    with pytest.raises(NoPermissionError):
+        await redis.ping()
+
+
+async def test_a_scan_finds_our_keys_and_no_others(node: Node, pool: Pool) -> None:
+    await pool.set("ours:1", "1")
+    async with server_at(node.servers[0]) as server:
+        await server.set("ours:2", "1")
+
+    assert {key async for key in pool.scan_iter()} == {b"ours:1"}
+    assert {key async for key in pool.scan_iter("ours:*")} == {b"ours:1"}
+    assert {key async for key in pool.scan_iter("arq:*")} == set()
 
 
 def test_arqs_own_command_is_given_the_first_node() -> None:
