@@ -24,7 +24,9 @@ REJECTED = "deskhand:rejected"
 _GROUP = "ledger"
 _BLOCK_MS = 5000
 # After a step that read all there was: so that a few runs a second are not as many transactions.
-_PAUSE = 0.1  # seconds
+# Where much comes, longer: of all successes that are read together only the newest are written.
+_PAUSE, _BUSY_PAUSE = 0.1, 1.0  # seconds
+_BUSY = 20  # entries
 _READS = 8  # in a row, for one step
 _EVENTS = 2000  # that one read aims at: an entry holds 1 to some 128 of them
 _LEAST, _MOST = 16, 512  # entries that are asked for at once
@@ -78,7 +80,9 @@ class Ledger:
                     await self._look_after_streams()
                     batch = await self._step(">", _BLOCK_MS)
                     wait = 0.1
-                    await asyncio.sleep(0 if batch.is_full else _PAUSE)
+                    is_busy = len(batch.ids[EVENTS]) >= _BUSY
+                    pause = _BUSY_PAUSE if is_busy else _PAUSE
+                    await asyncio.sleep(0 if batch.is_full else pause)
             except _AWAY as error:
                 _log.warning("Run history waits", error_type=type(error).__name__)
             except Exception:  # noqa: BLE001 - without the ledger nobody would remember anything
