@@ -9,6 +9,7 @@ The protocol: https://redis.io/docs/latest/operate/oss_and_stack/reference/clust
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from time import monotonic
 from typing import Any
 
 from redis import Redis as SyncRedis
@@ -23,6 +24,7 @@ from worker.redis_url import Address
 # whose node has no such slot; Valkey 9 says it also after somebody else's script went wrong there.
 _ELSEWHERE = ("MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN")
 _NOT_HERE = "access a non local key"
+_FIND_WITHIN = 5.0  # seconds for all nodes that are asked, one after the other
 # Where the number of keys is told, and where keys and as many ids follow a word.
 _COUNTED = ("EVAL", "EVALSHA", "EVAL_RO", "EVALSHA_RO", "FCALL", "FCALL_RO")
 _PAIRED = {"XREAD": 1, "XREADGROUP": 4}  # and from where to look for it
@@ -56,9 +58,12 @@ class Cluster:
 
     def candidates(self) -> Iterator[Address]:
         """Nodes to ask, the likeliest first. One that is asked goes last until it answers, so that
-        a caller who loses patience with it asks another one next time.
+        a caller who loses patience with it, or has no time for more, asks another one next time.
         """
+        end = monotonic() + _FIND_WITHIN
         for _ in range(len(self._nodes)):
+            if monotonic() > end:
+                return
             node = self._nodes[0]
             self.doubt()
             yield node

@@ -1,6 +1,5 @@
 """Connections to whichever node of a Redis Cluster has our slot; for asyncio, and for a thread."""
 
-from time import monotonic
 from typing import Any
 
 from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection
@@ -21,7 +20,6 @@ from worker.redis_cluster import Cluster, says_elsewhere
 from worker.redis_url import Address
 
 _ASK_WITHIN = 2.0  # seconds
-_FIND_WITHIN = 5.0
 
 
 class _Managed(AbstractConnection):
@@ -52,10 +50,7 @@ class _Managed(AbstractConnection):
 
     async def _find(self) -> Address:
         reason: Exception | None = None
-        end = monotonic() + _FIND_WITHIN
         for host, port in self._cluster.candidates():
-            if monotonic() > end:  # the next call goes on with the next node
-                break
             node = self.plain(**{**self._options, **_patience(self), "host": host, "port": port})
             try:
                 answers = [await _ask(node, question) for question in self._cluster.questions()]
@@ -77,7 +72,7 @@ class _Managed(AbstractConnection):
         try:
             return await super().read_response(*args, **options)
         except ResponseError as answer:
-            if not (isinstance(answer, ReadOnlyError) or says_elsewhere(str(answer))):
+            if not _is_elsewhere(answer):
                 raise
             await self.disconnect(nowait=True)
             raise RedisConnectionError(f"the node gave up our keys: {answer}") from None
@@ -119,10 +114,7 @@ class _SyncManaged(SyncAbstractConnection):
 
     def _find(self) -> Address:
         reason: Exception | None = None
-        end = monotonic() + _FIND_WITHIN
         for host, port in self._cluster.candidates():
-            if monotonic() > end:  # the next call goes on with the next node
-                break
             node = self.plain(**{**self._options, **_patience(self), "host": host, "port": port})
             try:
                 answers = [_ask_sync(node, question) for question in self._cluster.questions()]
@@ -140,7 +132,7 @@ class _SyncManaged(SyncAbstractConnection):
         try:
             return super().read_response(*args, **options)  # type: ignore[no-untyped-call]  # as above
         except ResponseError as answer:
-            if not (isinstance(answer, ReadOnlyError) or says_elsewhere(str(answer))):
+            if not _is_elsewhere(answer):
                 raise
             self.disconnect()  # type: ignore[no-untyped-call]  # as above
             raise RedisConnectionError(f"the node gave up our keys: {answer}") from None
@@ -163,6 +155,10 @@ class _Packer:
 
     def pack(self, *args: Any) -> Any:
         return self._packer.pack(*self._cluster.tagged(args))
+
+
+def _is_elsewhere(answer: ResponseError) -> bool:
+    return isinstance(answer, ReadOnlyError) or says_elsewhere(str(answer))
 
 
 def _patience(connection: Any) -> dict[str, float]:
