@@ -7,12 +7,12 @@ from contextlib import aclosing
 from pathlib import Path
 
 import pytest
-from redis.exceptions import RedisError
 
 from tests.ports import free_port
 from tests.worker.conftest import StartWorker, until
 from tests.worker.ledger.records import put_together
 from tests.worker.testing_jobs import add_line, nap
+from tests.worker.trouble_servers import answers
 from worker.embedded_binaries import find_valkey
 from worker.enqueuer import Pool
 from worker.events import follow
@@ -69,13 +69,6 @@ async def test_a_run_in_hand_survives_a_redis_that_is_killed_and_the_next_one_ru
     await pool.aclose()
 
 
-async def answers(pool: Pool) -> bool:
-    try:
-        return bool(await pool.ping())
-    except (RedisError, OSError):
-        return False
-
-
 async def test_who_follows_events_goes_on_after_a_redis_that_was_killed(
     restart: Restart, port: int
 ) -> None:
@@ -95,4 +88,22 @@ async def test_who_follows_events_goes_on_after_a_redis_that_was_killed(
         event = await asyncio.wait_for(after, 20)
 
     assert (event.run_id, event.job) == ("before", "a.job")
+    await pool.aclose()
+
+
+async def test_who_follows_goes_on_also_before_there_was_any_event(
+    restart: Restart, port: int
+) -> None:
+    url = f"redis://127.0.0.1:{port}"
+    pool = open_redis(url, Pool)
+    await until(lambda: answers(pool))
+
+    async with aclosing(follow(pool)) as events:
+        first = asyncio.create_task(anext(events))
+        await asyncio.sleep(0.3)
+        await asyncio.to_thread(restart)
+        await until(lambda: answers(pool))
+        await put_together(pool, {b"+arq:queue\na.job": b"run"})
+
+        assert (await asyncio.wait_for(first, 20)).run_id == "run"
     await pool.aclose()
