@@ -7,31 +7,25 @@
 What it writes is ARQ's own wire format, so stock pools and ours live side by side.
 """
 
-import contextvars
 import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from secrets import token_hex
 from typing import Any
 
 import orjson
 from arq.connections import ArqRedis
 from arq.jobs import Job as ArqJob
-from arq.utils import timestamp_ms, to_ms, to_unix_ms
 from pydantic_core import to_json
 from typing_extensions import override
 
 from jobs.kit import Enqueued, Job, Payload, PayloadError, discover, queue_key
-from worker.codec import EXPIRES, dumps, loads
+from worker.codec import dumps, loads
 from worker.engine.writer import RunWriter
+from worker.message import NOW, When, headers_of, message, run_id_of
 from worker.redis_pool import open_redis
 from worker.settings import load_settings
 
 _RUN_ID_LIMIT = 200
-
-# Set around a request or a run; every run enqueued inside carries it.
-correlation_id: contextvars.ContextVar[str | None] = contextvars.ContextVar("cid", default=None)
 
 
 class UnknownJobError(Exception):
@@ -40,33 +34,6 @@ class UnknownJobError(Exception):
 
 class WrongQueueError(Exception):
     """The job does not run on the queue that was asked for."""
-
-
-@dataclass(frozen=True, slots=True)
-class When:
-    """When a run comes due: at an instant, or after a wait; and until when it may start."""
-
-    due_ms: int | None = None
-    wait_ms: int = 0
-    expires_ms: int | None = None
-
-    @classmethod
-    def of(
-        cls,
-        defer_until: datetime | None,
-        defer_by: float | timedelta | None,
-        expires: float | timedelta | None,
-    ) -> "When":
-        """From ARQ's parameters. Raises ValueError."""
-        if expires is not None and (to_ms(expires) or 0) <= 0:
-            raise ValueError("_expires is more than nothing, or None")
-        if defer_until is not None and defer_by is not None:
-            raise ValueError("give either _defer_until or _defer_by, not both")
-        due_ms = None if defer_until is None else to_unix_ms(defer_until)
-        return cls(due_ms, to_ms(defer_by) or 0, to_ms(expires))
-
-
-_NOW = When()
 
 
 class Pool(ArqRedis):
@@ -133,8 +100,7 @@ class Pool(ArqRedis):
         """
         job = known_job(function)
         when = When.of(_defer_until, _defer_by, _expires)
-        headers = {"cid": correlation_id.get() or token_hex(16)}
-        head, tail = _message(job.name, when, headers)
+        head, tail = message(job.name, when, headers_of())
         runs = []
         for place, given in enumerate(payloads):
             try:
@@ -142,7 +108,7 @@ class Pool(ArqRedis):
             except PayloadError as error:
                 problems = [f"payload {place}: {problem}" for problem in error.problems]
                 raise PayloadError(job.name, problems) from None
-            runs.append((_run_id(job, payload), head + to_json(payload) + tail))
+            runs.append((run_id_of(job, payload), head + to_json(payload) + tail))
         verdicts = await self._runs.write(
             queue_key(job.queue),
             job.name,
@@ -174,19 +140,17 @@ class Pool(ArqRedis):
         payload: Payload,
         *,
         run_id: str | None = None,
-        when: When = _NOW,
+        when: When = NOW,
         headers: Mapping[str, str] | None = None,
     ) -> Enqueued:
         """Enqueue a checked payload; says which run it led to, new or not."""
         is_certain = run_id is None and job.idempotency_key is None
-        run_id = run_id or _run_id(job, payload)
+        run_id = run_id or run_id_of(job, payload)
         if not 0 < len(run_id) <= _RUN_ID_LIMIT:
             raise ValueError(
                 f"a run id has 1 to {_RUN_ID_LIMIT} characters, this has {len(run_id)}"
             )
-        head, tail = _message(
-            job.name, when, {"cid": correlation_id.get() or token_hex(16), **(headers or {})}
-        )
+        head, tail = message(job.name, when, headers_of(headers))
         is_new = await self._runs.write_one(
             queue_key(job.queue),
             job.name,
@@ -204,11 +168,11 @@ class Pool(ArqRedis):
         *,
         queue: str,
         run_id: str,
-        when: When = _NOW,
+        when: When = NOW,
         headers: Mapping[str, str],
     ) -> bool:
         """Write one run as it is. For callers that have checked it; true when it is new."""
-        head, tail = _message(name, when, headers)
+        head, tail = message(name, when, headers)
         return await self._runs.write_one(
             queue_key(queue),
             name,
@@ -249,22 +213,6 @@ def known_job(name: str) -> Job[Any, Any]:
         hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(jobs))}"
         raise UnknownJobError(f"no job is called {name!r}; {hint}")
     return job
-
-
-def _run_id(job: Job[Any, Any], payload: Payload) -> str:
-    key = job.key_of(payload)
-    return token_hex(16) if key is None else f"{job.name}:{key}"
-
-
-def _message(name: str, when: When, headers: Mapping[str, str]) -> tuple[bytes, bytes]:
-    """ARQ's job record as JSON, up to the payload and from there on."""
-    now = timestamp_ms()
-    if when.expires_ms is not None:
-        # Not as an expiry of the key: a run that came too late shall be seen, with its payload.
-        headers = {**headers, EXPIRES: str(now + when.expires_ms)}
-    # Headers first: by them `claim.lua` sees that the payload is ours, and has no expiry.
-    head = orjson.dumps({"h": headers, "t": None, "f": name, "a": []})[:-2]
-    return head, b'],"k":{},"et":%d}' % now
 
 
 def _one_payload(

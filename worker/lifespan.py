@@ -32,7 +32,8 @@ from jobs.kit import Enqueued, Job, JobContext, Payload, Run, all_jobs
 from jobs.kit.context import Mailer, Meter
 from worker.clock import utc_now
 from worker.deliveries import RecordedMailer
-from worker.enqueuer import Pool, When, correlation_id
+from worker.enqueuer import Pool
+from worker.message import When, correlation_id
 from worker.offload import Offloader, preload
 from worker.settings import Settings
 from worker.startup import StartupError, until_it_answers

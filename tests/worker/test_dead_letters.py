@@ -25,8 +25,9 @@ from worker.dead_letters import (
 )
 from worker.ending import State
 from worker.engine.worker import Worker
-from worker.enqueuer import Pool, correlation_id
+from worker.enqueuer import Pool
 from worker.ledger import write_attempts, write_dead_letters
+from worker.message import correlation_id
 from worker.records import AttemptRecord, DeadRecord
 
 Db: TypeAlias = "asyncpg.Pool[asyncpg.Record]"

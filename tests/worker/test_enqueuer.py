@@ -23,9 +23,9 @@ from worker.enqueuer import (
     Pool,
     UnknownJobError,
     WrongQueueError,
-    correlation_id,
     create_pool,
 )
+from worker.message import correlation_id
 from worker.redis_pool import open_redis
 
 EMAIL = "arq:queue:email"

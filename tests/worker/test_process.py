@@ -21,7 +21,8 @@ from tests.conftest import with_database
 from tests.worker import testing_jobs
 from tests.worker.conftest import Enqueue, Ledgered, SpawnWorker, until
 from worker.codec import dumps, loads
-from worker.enqueuer import Pool, correlation_id
+from worker.enqueuer import Pool
+from worker.message import correlation_id
 
 if TYPE_CHECKING:
     Db = asyncpg.Pool[asyncpg.Record]

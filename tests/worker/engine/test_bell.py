@@ -15,7 +15,8 @@ from tests.worker.engine.fake_redis import FakeRedis, bulk, fake_redis
 from worker.codec import dumps, loads
 from worker.engine.bell import Bell
 from worker.engine.wire import NotNowError
-from worker.enqueuer import Pool, When
+from worker.enqueuer import Pool
+from worker.message import When
 from worker.redis_pool import open_redis
 
 DEFAULT, EMAIL = QUEUES["default"], QUEUES["email"]

@@ -20,7 +20,8 @@ from worker.engine.claims import Claim, instant
 from worker.engine.fleet import QueueSizes, beat, farewell, sizes, workers
 from worker.engine.store import COUNTS, DEAD, EVENTS
 from worker.engine.worker import Worker
-from worker.enqueuer import Pool, When
+from worker.enqueuer import Pool
+from worker.message import When
 from worker.redis_pool import open_redis_for_thread
 
 DEFAULT, EMAIL, RISK = QUEUES["default"], QUEUES["email"], QUEUES["risk"]

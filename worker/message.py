@@ -1,0 +1,69 @@
+"""A run as it is written to Redis: its id, its bytes, and when it comes due.
+
+Made without I/O, so that whoever cannot write it now (the outbox) keeps it as it is.
+"""
+
+import contextvars
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from secrets import token_hex
+from typing import Any
+
+import orjson
+from arq.utils import timestamp_ms, to_ms, to_unix_ms
+
+from jobs.kit import Job, Payload
+from worker.codec import EXPIRES
+
+# Set around a request or a run; every run enqueued inside carries it.
+correlation_id: contextvars.ContextVar[str | None] = contextvars.ContextVar("cid", default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class When:
+    """When a run comes due: at an instant, or after a wait; and until when it may start."""
+
+    due_ms: int | None = None
+    wait_ms: int = 0
+    expires_ms: int | None = None
+
+    @classmethod
+    def of(
+        cls,
+        defer_until: datetime | None,
+        defer_by: float | timedelta | None,
+        expires: float | timedelta | None,
+    ) -> "When":
+        """From ARQ's parameters. Raises ValueError."""
+        if expires is not None and (to_ms(expires) or 0) <= 0:
+            raise ValueError("_expires is more than nothing, or None")
+        if defer_until is not None and defer_by is not None:
+            raise ValueError("give either _defer_until or _defer_by, not both")
+        due_ms = None if defer_until is None else to_unix_ms(defer_until)
+        return cls(due_ms, to_ms(defer_by) or 0, to_ms(expires))
+
+
+NOW = When()
+
+
+def headers_of(headers: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The headers of a run that is enqueued here: at least a correlation id."""
+    return {"cid": correlation_id.get() or token_hex(16), **(headers or {})}
+
+
+def run_id_of(job: Job[Any, Any], payload: Payload) -> str:
+    """Follows from the idempotency key; at random without one."""
+    key = job.key_of(payload)
+    return token_hex(16) if key is None else f"{job.name}:{key}"
+
+
+def message(name: str, when: When, headers: Mapping[str, str]) -> tuple[bytes, bytes]:
+    """ARQ's job record as JSON, up to the payload and from there on."""
+    now = timestamp_ms()
+    if when.expires_ms is not None:
+        # Not as an expiry of the key: a run that came too late shall be seen, with its payload.
+        headers = {**headers, EXPIRES: str(now + when.expires_ms)}
+    # Headers first: by them `claim.lua` sees that the payload is ours, and has no expiry.
+    head = orjson.dumps({"h": headers, "t": None, "f": name, "a": []})[:-2]
+    return head, b'],"k":{},"et":%d}' % now
