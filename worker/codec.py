@@ -1,8 +1,9 @@
 """ARQ's bytes as JSON: `{t, f, a, k, et}` for a job, plus `{s, r, st, ft, q, id}` for a result.
 
 `dumps` and `loads` are what a stock pool is given as `job_serializer` and `job_deserializer`.
-Beside ARQ's own keys a job carries `h`, headers that stock readers skip: `cid` (correlation id),
-`replay` (the run it replays), `label`, `expires` (ms since 1970: not to be started after that).
+Beside ARQ's own keys a job carries `h`, headers that stock readers skip: `c` (words for the
+engine, see jobs/kit/controls.py; always the first), `cid` (correlation id), `replay` (the run it
+replays), `label`, `expires` (ms since 1970: not to be started after that).
 
 JSON cannot carry exceptions, and ARQ's `Job.result()` and `abort()` raise what they find: so a
 failure is stored as `{"$error": type, "message": …}` and becomes an exception again in `loads`.
@@ -22,6 +23,7 @@ from pydantic_core import to_jsonable_python
 from typing_extensions import override
 
 _PICKLE = b"\x80"
+_WORDS = b'{"h":{"c":['
 # What JSON has no word for is written as pydantic writes it.
 _AS_PYDANTIC = (
     orjson.OPT_PASSTHROUGH_DATACLASS
@@ -64,6 +66,8 @@ class JobMessage:
     enqueued_at: datetime
     headers: dict[str, str] = field(default_factory=dict)
     enqueued_ms: int = field(default=0, compare=False)
+    # The bytes up to the end of its words, when it has some.
+    words: bytes = b""
 
 
 def dumps(data: dict[str, Any]) -> bytes:
@@ -121,7 +125,8 @@ def decode_job(raw: bytes, *, accept_pickle: bool = False) -> JobMessage:
             arguments = orjson.loads(dumps(arguments))
         enqueued_ms = int(data["et"])
         enqueued_at = _instant(enqueued_ms)
-        return JobMessage(name, arguments, enqueued_at, _headers(data.get("h")), enqueued_ms)
+        words = raw[: raw.find(b"]") + 1] if raw.startswith(_WORDS) else b""
+        return JobMessage(name, arguments, enqueued_at, _headers(data.get("h")), enqueued_ms, words)
     except (KeyError, TypeError, ValueError, OverflowError, OSError) as error:
         raise UndecodableError(f"this is no ARQ job: {type(error).__name__} {error}") from None
 

@@ -56,6 +56,10 @@ class Ending:
     reason: str | None = None
     failure: Failure | None = None
     is_unknown: bool = False
+    # The run's bytes with the words of its job, which it lacked: it goes back with them.
+    read_again: bytes | None = None
+    # The keys of its rate limits rest for `wait`.
+    rests: bool = False
 
     @property
     def spends_attempt(self) -> bool:

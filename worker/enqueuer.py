@@ -9,6 +9,7 @@ What it writes is ARQ's own wire format, so stock pools and ours live side by si
 
 import difflib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -20,7 +21,7 @@ from typing_extensions import override
 
 from jobs.kit import Enqueued, Job, Payload, PayloadError, discover, queue_key
 from worker.codec import dumps, loads
-from worker.engine.writer import RunWriter
+from worker.engine.writer import CACHED, NEW, REPLACED, Line, Merge, NewRun, RunWriter
 from worker.message import NOW, When, headers_of, message, run_id_of
 from worker.redis_pool import open_redis
 from worker.settings import load_settings
@@ -60,6 +61,7 @@ class Pool(ArqRedis):
         _defer_until: datetime | None = None,
         _defer_by: float | timedelta | None = None,
         _expires: float | timedelta | None = None,
+        _priority: int | None = None,
         _job_try: int | None = None,
         **kwargs: Any,
     ) -> ArqJob | None:
@@ -80,8 +82,9 @@ class Pool(ArqRedis):
             job.validate(_one_payload(job, args, kwargs)),
             run_id=_job_id,
             when=When.of(_defer_until, _defer_by, _expires),
+            priority=_priority,
         )
-        return self.handle(enqueued.run_id, job) if enqueued.is_new else None
+        return self._handle_or_none(enqueued, job)
 
     async def enqueue_many(
         self,
@@ -91,6 +94,7 @@ class Pool(ArqRedis):
         _defer_until: datetime | None = None,
         _defer_by: float | timedelta | None = None,
         _expires: float | timedelta | None = None,
+        _priority: int | None = None,
     ) -> list[ArqJob | None]:
         """Enqueue one run of `function` for each payload, in one round trip per some hundred.
 
@@ -100,27 +104,8 @@ class Pool(ArqRedis):
         """
         job = known_job(function)
         when = When.of(_defer_until, _defer_by, _expires)
-        head, tail = message(job.name, when, headers_of())
-        runs = []
-        for place, given in enumerate(payloads):
-            try:
-                payload = job.validate(given)
-            except PayloadError as error:
-                problems = [f"payload {place}: {problem}" for problem in error.problems]
-                raise PayloadError(job.name, problems) from None
-            runs.append((run_id_of(job, payload), head + to_json(payload) + tail))
-        verdicts = await self._runs.write(
-            queue_key(job.queue),
-            job.name,
-            runs,
-            due_ms=when.due_ms,
-            wait_ms=when.wait_ms,
-            is_certain=job.idempotency_key is None,
-        )
-        return [
-            self.handle(run_id, job) if is_new else None
-            for (run_id, _), is_new in zip(runs, verdicts, strict=True)
-        ]
+        told = await self.enqueue_all(job, payloads, when=when, priority=_priority)
+        return [self._handle_or_none(enqueued, job) for enqueued in told]
 
     async def add_job(self, queue: str, name: str, job: Mapping[str, Any]) -> ArqJob | None:
         """Enqueue by queue, name, type and data: `add_job("email", "daily", {"type", "data"})`.
@@ -132,7 +117,7 @@ class Pool(ArqRedis):
             raise WrongQueueError(f"{declared.name} runs on the queue {declared.queue!r}")
         payload = declared.validate(job.get("data", {}))
         enqueued = await self.enqueue(declared, payload, headers={"label": name})
-        return self.handle(enqueued.run_id, declared) if enqueued.is_new else None
+        return self._handle_or_none(enqueued, declared)
 
     async def enqueue(
         self,
@@ -142,24 +127,61 @@ class Pool(ArqRedis):
         run_id: str | None = None,
         when: When = NOW,
         headers: Mapping[str, str] | None = None,
+        priority: int | None = None,
     ) -> Enqueued:
-        """Enqueue a checked payload; says which run it led to, new or not."""
-        is_certain = run_id is None and job.idempotency_key is None
-        run_id = run_id or run_id_of(job, payload)
-        if not 0 < len(run_id) <= _RUN_ID_LIMIT:
-            raise ValueError(
-                f"a run id has 1 to {_RUN_ID_LIMIT} characters, this has {len(run_id)}"
-            )
-        head, tail = message(job.name, when, headers_of(headers))
-        is_new = await self._runs.write_one(
-            queue_key(job.queue),
-            job.name,
-            (run_id, head + to_json(payload) + tail),
-            due_ms=when.due_ms,
-            wait_ms=when.wait_ms,
-            is_certain=is_certain,
+        """Enqueue a checked payload; says which run it led to, and whether that is a new one.
+
+        `priority` is 0 to 9, in place of the job's own. Raises ValueError.
+        """
+        run = _new_run(job, payload, run_id)
+        head, tail = message(job.name, when, headers_of(headers), job.words_of(payload, priority))
+        run = run._replace(raw=head + to_json(payload) + tail)
+        if run.key:
+            return (await self._merge(job, [run], when))[0]
+        line = _line(job, when, is_certain=run_id is None and not job.is_keyed)
+        return _enqueued(run.run_id, await self._runs.write_one(line, run))
+
+    async def enqueue_all(
+        self,
+        job: Job[Any, Any],
+        payloads: Sequence[Mapping[str, Any] | Payload],
+        *,
+        when: When = NOW,
+        priority: int | None = None,
+    ) -> list[Enqueued]:
+        """As `enqueue_many`, and says for each payload which run it led to."""
+        headers, runs = headers_of(), []
+        has_words = job.has_words or bool(priority)
+        shared = None if has_words else message(job.name, when, headers)
+        for place, given in enumerate(payloads):
+            try:
+                payload = job.validate(given)
+            except PayloadError as error:
+                problems = [f"payload {place}: {problem}" for problem in error.problems]
+                raise PayloadError(job.name, problems) from None
+            words = job.words_of(payload, priority) if has_words else []
+            head, tail = shared or message(job.name, when, headers, words)
+            run = _new_run(job, payload)
+            runs.append(NewRun(run.run_id, head + to_json(payload) + tail, run.key))
+        if job.is_merging:
+            return await self._merge(job, runs, when)
+        verdicts = await self._runs.write(_line(job, when, is_certain=not job.is_keyed), runs)
+        return [_enqueued(run.run_id, verdict) for run, verdict in zip(runs, verdicts, strict=True)]
+
+    async def _merge(
+        self, job: Job[Any, Any], runs: Sequence[NewRun], when: When
+    ) -> list[Enqueued]:
+        debounce = job.repeats.debounce
+        if debounce is not None:
+            if when.due_ms is not None or when.wait_ms:
+                raise ValueError(f"{job.name}: its debounce says when it is due")
+            when = replace(when, wait_ms=int(debounce.wait * 1000))
+        how = Merge(
+            how="refuse" if job.controls.singleton else "replace",
+            longest_ms=None if debounce is None else int(debounce.longest * 1000),
         )
-        return Enqueued(run_id, is_new)
+        told = await self._runs.merge(_line(job, when), how, runs)
+        return [_enqueued(run_id, verdict) for verdict, run_id in told]
 
     async def enqueue_raw(
         self,
@@ -170,16 +192,20 @@ class Pool(ArqRedis):
         run_id: str,
         when: When = NOW,
         headers: Mapping[str, str],
+        words: Sequence[str] = (),
     ) -> bool:
         """Write one run as it is. For callers that have checked it; true when it is new."""
-        head, tail = message(name, when, headers)
-        return await self._runs.write_one(
-            queue_key(queue),
-            name,
-            (run_id, head + orjson.dumps(data) + tail),
-            due_ms=when.due_ms,
-            wait_ms=when.wait_ms,
-        )
+        head, tail = message(name, when, headers, words)
+        line = Line(queue_key=queue_key(queue), job=name, due_ms=when.due_ms, wait_ms=when.wait_ms)
+        raw = head + orjson.dumps(data) + tail
+        return await self._runs.write_one(line, NewRun(run_id, raw)) == NEW
+
+    def _handle_or_none(self, enqueued: Enqueued, job: Job[Any, Any]) -> ArqJob | None:
+        """None for a duplicate, as ARQ says it; a result that is kept, and a run that has our
+        payload now, serve the caller like a new one.
+        """
+        serves = enqueued.is_new or enqueued.is_cached or enqueued.is_merged
+        return self.handle(enqueued.run_id, job) if serves else None
 
     def handle(self, run_id: str, job: Job[Any, Any]) -> ArqJob:
         """ARQ's `Job` for a run: `result()`, `status()`, `info()`, `abort()`."""
@@ -213,6 +239,36 @@ def known_job(name: str) -> Job[Any, Any]:
         hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(jobs))}"
         raise UnknownJobError(f"no job is called {name!r}; {hint}")
     return job
+
+
+def _new_run(job: Job[Any, Any], payload: Payload, run_id: str | None = None) -> NewRun:
+    """Without its bytes. Raises ValueError."""
+    key = job.merge_key_of(payload) if job.is_merging else None
+    if run_id is not None and key is not None:
+        raise ValueError(f"{job.name} makes several requests one run: it names its runs itself")
+    run_id = run_id_of(job, payload) if run_id is None else run_id
+    if not 0 < len(run_id) <= _RUN_ID_LIMIT:
+        raise ValueError(f"a run id has 1 to {_RUN_ID_LIMIT} characters, this has {len(run_id)}")
+    return NewRun(run_id, b"", key or "")
+
+
+def _line(job: Job[Any, Any], when: When, *, is_certain: bool = False) -> Line:
+    unique_for = job.repeats.unique_for
+    return Line(
+        queue_key=queue_key(job.queue),
+        job=job.name,
+        due_ms=when.due_ms,
+        wait_ms=when.wait_ms,
+        unique_ms=None if unique_for is None else int(unique_for * 1000),
+        is_cached=job.repeats.cache is not None,
+        is_certain=is_certain,
+    )
+
+
+def _enqueued(run_id: str, verdict: int) -> Enqueued:
+    return Enqueued(
+        run_id, verdict == NEW, is_cached=verdict == CACHED, is_merged=verdict == REPLACED
+    )
 
 
 def _one_payload(

@@ -4,7 +4,7 @@ Made without I/O, so that whoever cannot write it now (the outbox) keeps it as i
 """
 
 import contextvars
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from secrets import token_hex
@@ -14,7 +14,7 @@ import orjson
 from arq.utils import timestamp_ms, to_ms, to_unix_ms
 
 from jobs.kit import Job, Payload
-from worker.codec import EXPIRES
+from worker.codec import EXPIRES, JobMessage, dump_value
 
 # Set around a request or a run; every run enqueued inside carries it.
 correlation_id: contextvars.ContextVar[str | None] = contextvars.ContextVar("cid", default=None)
@@ -58,12 +58,28 @@ def run_id_of(job: Job[Any, Any], payload: Payload) -> str:
     return token_hex(16) if key is None else f"{job.name}:{key}"
 
 
-def message(name: str, when: When, headers: Mapping[str, str]) -> tuple[bytes, bytes]:
+def message(
+    name: str, when: When, headers: Mapping[str, str], words: Sequence[str] = ()
+) -> tuple[bytes, bytes]:
     """ARQ's job record as JSON, up to the payload and from there on."""
     now = timestamp_ms()
     if when.expires_ms is not None:
         # Not as an expiry of the key: a run that came too late shall be seen, with its payload.
         headers = {**headers, EXPIRES: str(now + when.expires_ms)}
-    # Headers first: by them `claim.lua` sees that the payload is ours, and has no expiry.
-    head = orjson.dumps({"h": headers, "t": None, "f": name, "a": []})[:-2]
-    return head, b'],"k":{},"et":%d}' % now
+    return _around(name, headers, words, now)
+
+
+def read_again(known: JobMessage, words: Sequence[str]) -> bytes:
+    """A run that came without words (from a stock pool), with them."""
+    head, tail = _around(known.function, known.headers, words, known.enqueued_ms)
+    return head + dump_value(known.arguments) + tail
+
+
+def _around(
+    name: str, headers: Mapping[str, str], words: Sequence[str], enqueued_ms: int
+) -> tuple[bytes, bytes]:
+    # Headers first: by them `claim.lua` sees that the payload is ours, and has no expiry. And of
+    # them first the words, which it reads.
+    said = {"c": words, **headers} if words else headers
+    head = orjson.dumps({"h": said, "t": None, "f": name, "a": []})[:-2]
+    return head, b'],"k":{},"et":%d}' % enqueued_ms

@@ -12,10 +12,11 @@ from typing import Any
 from arq.worker import Function
 
 from clients.errors import RequestRejectedError, ServiceUnavailableError
-from jobs.kit import Cancel, Job, PayloadError, Queue, Retry, Snooze
+from jobs.kit import Cancel, Job, PayloadError, Queue, RateLimited, Retry, Snooze
 from worker.codec import EXPIRES, JobMessage, UndecodableError, decode_job
 from worker.ending import Ending, Failure, Reason, State
 from worker.engine.claims import Claim, instant
+from worker.message import read_again
 from worker.telemetry.redaction import redact_text
 
 # A run that ended with its worker this often is not given to another one.
@@ -93,6 +94,8 @@ class Runner:
             ending = _expired("it was not to be started after so long")
         elif job is None:
             ending = self._unknown(claim, message)
+        elif job.has_words and not message.words and (words := _words(job, message)):
+            ending = Ending(state=State.RELEASED, read_again=read_again(message, words))
         else:
             return Call(message, job)
         return Call(message, job, ending)
@@ -147,7 +150,10 @@ class Runner:
             case Cancel():
                 return Ending(state=State.CANCELLED, reason=error.reason)
             case Snooze():
-                return Ending(state=State.SNOOZED, wait=error.delay, reason=error.reason)
+                rests = isinstance(error, RateLimited)
+                return Ending(
+                    state=State.SNOOZED, wait=error.delay, reason=error.reason, rests=rests
+                )
             case PayloadError():
                 return _dead_of(Reason.INVALID_PAYLOAD, error)
             case RequestRejectedError():
@@ -156,9 +162,20 @@ class Runner:
         if claim.attempt >= retry.attempts:
             return _dead_of(Reason.ATTEMPTS_SPENT, error)
         wait = retry.backoff.delay(claim.attempt, chance=random.random())  # noqa: S311 - spreads
-        if isinstance(error, ServiceUnavailableError) and error.retry_after is not None:
-            wait = max(wait, error.retry_after)
-        return Ending(state=State.RETRYING, wait=wait, failure=failure_of(error))
+        said = error.retry_after if isinstance(error, ServiceUnavailableError) else None
+        if said is not None:
+            wait = max(wait, said)
+        return Ending(
+            state=State.RETRYING, wait=wait, failure=failure_of(error), rests=said is not None
+        )
+
+
+def _words(job: Job[Any, Any], message: JobMessage) -> list[str]:
+    """None for a payload that does not fit: its attempt will say so."""
+    try:
+        return job.words_of(job.read(message.arguments))
+    except PayloadError:
+        return []
 
 
 def _expired(reason: str) -> Ending:

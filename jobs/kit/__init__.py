@@ -1,9 +1,11 @@
 """The words with which a job is declared."""
 
 from jobs.kit.context import DeliveryReceipt, Enqueued, JobContext, Run
+from jobs.kit.declare import DeclarationError, job
 from jobs.kit.discover import all_jobs, discover
-from jobs.kit.job import DeclarationError, Job, PayloadError, job
-from jobs.kit.outcome import Cancel, Snooze
+from jobs.kit.job import Job, PayloadError
+from jobs.kit.limits import Debounce, RateLimit, Throttle
+from jobs.kit.outcome import Cancel, RateLimited, Snooze
 from jobs.kit.payload import Payload, TenantPayload, tenant_file
 from jobs.kit.queue import QUEUES, Queue, queue_key
 from jobs.kit.retry import Exponential, Fixed, Retry
@@ -13,6 +15,7 @@ __all__ = [
     "QUEUES",
     "Cancel",
     "Cron",
+    "Debounce",
     "DeclarationError",
     "DeliveryReceipt",
     "Enqueued",
@@ -23,10 +26,13 @@ __all__ = [
     "Payload",
     "PayloadError",
     "Queue",
+    "RateLimit",
+    "RateLimited",
     "Retry",
     "Run",
     "Snooze",
     "TenantPayload",
+    "Throttle",
     "Tick",
     "all_jobs",
     "discover",

@@ -42,10 +42,17 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Enqueued:
-    """The run an enqueue led to; not `is_new` when the idempotency key had one already."""
+    """The run an enqueue led to: a new one, or
+
+    is_cached  one whose result is kept, and is this request's too
+    is_merged  one that waits, and has this request's payload now
+    none of them: the idempotency key, or the singleton job, has that one already
+    """
 
     run_id: str
     is_new: bool
+    is_cached: bool = False
+    is_merged: bool = False
 
 
 @dataclass(frozen=True, slots=True)

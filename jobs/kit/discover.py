@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import jobs
-from jobs.kit.job import Job, declared
+from jobs.kit.declare import declared
+from jobs.kit.job import Job
 
 
 def discover() -> Mapping[str, Job[Any, Any]]:

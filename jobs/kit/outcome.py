@@ -24,3 +24,9 @@ class Snooze(Outcome):
         self.reason = reason
         if self.delay <= timedelta(0):
             raise ValueError("Snooze: the delay is more than nothing")
+
+
+class RateLimited(Snooze):
+    """The service has had enough (429). The run comes back after `delay`, and until then none
+    starts that has one of its rate limits' keys; no attempt is spent.
+    """

@@ -35,7 +35,6 @@ def job_named(name: str, *, retry: Retry | None = None) -> Job[Payload, None]:
         function=_unused,
         retry=retry,
         timeout=timedelta(seconds=5),
-        idempotency_key=None,
         schedule=None,
         result_ttl=timedelta(hours=1),
         aliases=(),

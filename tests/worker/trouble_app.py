@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from tests.worker import trouble_jobs
+from tests.worker.controls import jobs as controlled_jobs
 from worker.main import WorkerSettings
 from worker.runtime import startup
 
-__all__ = ["BreakingSettings", "HookSettings", "WorkerSettings", "trouble_jobs"]
+__all__ = ["BreakingSettings", "HookSettings", "WorkerSettings", "controlled_jobs", "trouble_jobs"]
 
 CANARY = "kanarya-5e21"
 

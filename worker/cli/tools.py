@@ -17,6 +17,7 @@ from worker.dead_letters import DeadLetterError
 from worker.embedded import running_services
 from worker.enqueuer import Pool, UnknownJobError
 from worker.migrate import MigrationError
+from worker.pausing import UnknownQueueError
 from worker.redis_pool import open_redis
 from worker.settings import Settings, SettingsError, export, load_settings
 from worker.startup import StartupError
@@ -57,7 +58,7 @@ def run_async(coroutine: Coroutine[Any, Any, None]) -> None:
     """Run a command's coroutine; what may go wrong becomes one line and an exit code."""
     try:
         asyncio.run(coroutine)
-    except (DeadLetterError, UnknownJobError) as error:
+    except (DeadLetterError, UnknownJobError, UnknownQueueError) as error:
         fail(str(error), NOT_FOUND)
     except (PayloadError, MigrationError, StartupError, JobFailedError) as error:
         fail(str(error))

@@ -153,6 +153,8 @@ class Attempts:
             message, ending = hand.message, hand.ending
             if self._hooks.after is None or message is None or ending is None:
                 continue
+            if ending.read_again is not None:
+                continue
             context = hand.context or self._runner.context(hand.claim, message)
             await call_hook(self._hooks.after, _told(context, ending))
 

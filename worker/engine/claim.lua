@@ -63,18 +63,33 @@ local function scores_of(key, ids)
   return scores
 end
 
--- Take locked ids into `taken`; returns how many were no runs.
+-- The score that a locked run with words came with, or nothing when it may not start now.
+local function may_start(queue, id, score, payload, is_aborted)
+  local limits = controls_of(payload)
+  if #limits == 0 then return score end
+  -- A stock abort gives a run that waits the score 1, and says why a moment later.
+  if is_aborted or score == '1' then
+    quit(queue, id, limits)
+    return score
+  end
+  return admit(queue, id, score, limits)
+end
+
+-- Take locked ids into `taken`; returns how many were not taken: no runs, or over a limit.
 local function take(index, queue, ids, scores, ends, taken, events, owner)
   local payloads = redis.call('MGET', unpack(prefixed('arq:job:', ids)))
   local spent = redis.call('MGET', unpack(prefixed('arq:retry:', ids)))
   local aborted, unknown = scores_of('arq:abort', ids), scores_of('deskhand:unknown', ids)
   local leases, active, fresh, score = {}, {}, 0, leased_score(ends)
   for position, id in ipairs(ids) do
-    local payload = payloads[position]
-    if payload or is_run(queue, id) then
+    local payload, came = payloads[position], scores[position]
+    if payload and string.sub(payload, 1, #words_mark) == words_mark then
+      came = may_start(queue, id, came, payload, aborted[position])
+    end
+    if came and (payload or is_run(queue, id)) then
       local at = #taken.ids + 1
       taken.queues[at], taken.ids[at], taken.payloads[at] = index, id, payload
-      taken.scores[at], taken.spent[at] = scores[position], spent[position]
+      taken.scores[at], taken.spent[at] = came, spent[position]
       if payload then
         taken.bytes = taken.bytes + #payload
         -- Started in time: from here on a stock pool's payload outlives any wait. Ours has no end,
@@ -83,7 +98,7 @@ local function take(index, queue, ids, scores, ends, taken, events, owner)
       end
       if aborted[position] then table.insert(taken.extras, { at, 'aborted', aborted[position] }) end
       if unknown[position] then table.insert(taken.extras, { at, 'unknown', unknown[position] }) end
-      if string.sub(scores[position], -2) == '.5' then
+      if string.sub(came, -2) == '.5' then
         local crashes = count_crash(id)
         table.insert(taken.extras, { at, 'crashes', crashes })
         events[#events + 1] = '!' .. id

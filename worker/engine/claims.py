@@ -54,7 +54,8 @@ class Finish:
     """One transition out of running. Times in ms.
 
     `kind` is the State's value, or 'unknown' for a run that is released because nobody here knows
-    its job. An empty `result` is not kept. `spends_attempt` and `wait_ms` are for runs that come
+    its job, or 'read' for one that goes back with its words, to the score that `wait_ms` then is.
+    An empty `result` is not kept. `spends_attempt` and `wait_ms` are for runs that come
     back.
     """
 
@@ -67,6 +68,9 @@ class Finish:
     result_ttl_ms: int = 0
     wait_ms: int = 0
     spends_attempt: bool = False
+    # The head of the payload, when it has words (controls.lua), and how long its rates shall rest.
+    words: bytes = b""
+    rest_ms: int = 0
 
     def arguments(self, queue_number: int, epoch: str) -> tuple[str | bytes | int, ...]:
         """As `finish.lua` reads them."""

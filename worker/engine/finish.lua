@@ -15,9 +15,14 @@ local function is_ours(holder, queue, id, token, leased, was_emptied)
   return is_news, false
 end
 
-local function put_back(queue, id, state, wait, spent, payload, kept)
-  redis.call('ZADD', queue, text(now + wait), id)
-  if redis.call('PTTL', 'arq:job:' .. id) == -2 then
+-- `at` is a wait in ms; of a run that was read for its words the score that it had.
+local function put_back(queue, id, state, at, spent, payload, kept, head_start)
+  local is_read = state == 'read'
+  local due = is_read and at or now + at
+  local wait = math.max(due - now, 0)
+  redis.call('ZADD', queue, text(wait > 0 and due or due - head_start), id)
+  put_off(queue, id, due, head_start)
+  if is_read or redis.call('PTTL', 'arq:job:' .. id) == -2 then
     redis.call('SET', 'arq:job:' .. id, payload)
   else
     redis.call('PERSIST', 'arq:job:' .. id)
@@ -36,9 +41,10 @@ end
 
 -- Each attempt is 9 arguments from `first` on: state, queue's number, run id, token, lease's end,
 -- record, dead letter, then for a run that is over: result and its life in ms; for one that comes
--- back: the wait in ms, attempts that are over and its payload, joined by a space.
+-- back: the wait in ms, attempts that are over and its payload, joined by a space. `words` has the
+-- heads of those payloads that have words, and for how long their keys shall rest, by number.
 -- Returns a '1' or '0' for each (its lease was lost, and nothing was written), adds to `events`.
-local function finish(first, number_of_ends, was_emptied, kept, events)
+local function finish(first, number_of_ends, was_emptied, kept, events, words)
   local locks, verdicts, gone, left, letters = {}, {}, {}, {}, {}
   if number_of_ends == 0 then return '' end
   for number = 1, number_of_ends do
@@ -58,6 +64,13 @@ local function finish(first, number_of_ends, was_emptied, kept, events)
         left[queue] = here
       end
       gone[#gone + 1] = locks[number]
+      local said, head_start = words[number], 0
+      if said then
+        local limits
+        limits, head_start = controls_of(said.head)
+        release(queue, id, limits or {}, is_over[state])
+        if said.rest > 0 then hold(limits or {}, said.rest) end
+      end
       if is_over[state] then
         if a ~= '' and b ~= '0' then redis.call('PSETEX', 'arq:result:' .. id, b, a) end
         gone[#gone + 1] = 'arq:job:' .. id
@@ -65,12 +78,14 @@ local function finish(first, number_of_ends, was_emptied, kept, events)
         here.over[#here.over + 1] = id
       else
         local spent, payload = string.match(b, '^(%d+) (.*)$')
-        put_back(queue, id, state, tonumber(a), spent, payload, kept)
+        put_back(queue, id, state, tonumber(a), spent, payload, kept, head_start)
       end
       if is_known then here.ended = here.ended + 1 end
-      here.states[state] = (here.states[state] or 0) + 1
-      events[#events + 1] = '=' .. id
-      events[#events + 1] = record
+      if record ~= '' then
+        here.states[state] = (here.states[state] or 0) + 1
+        events[#events + 1] = '=' .. id
+        events[#events + 1] = record
+      end
       if letter ~= '' then letters[#letters + 1] = letter end
       verdicts[number] = '1'
     else

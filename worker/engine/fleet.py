@@ -19,7 +19,7 @@ _WORKER_PREFIX = "deskhand:worker:"
 
 @dataclass(frozen=True, slots=True)
 class QueueSizes:
-    """Runs of one queue: due, due later, and being run.
+    """Runs of one queue: due, due later, over a limit, and being run.
 
     Exact while workers live; a run whose worker died counts as running until another has it.
     `ended` counts attempts by State since the beginning of this Redis.
@@ -27,6 +27,7 @@ class QueueSizes:
 
     ready: int
     deferred: int
+    blocked: int
     running: int
     ended: Mapping[str, int]
 
@@ -108,6 +109,12 @@ def _sizes(queue: Queue, counted: Mapping[bytes, bytes], due: int, later: int) -
     # A run that is run waits in its queue for the end of its lease, which may be over.
     running = min(max(counts.pop("running", 0), 0), due + later)
     lapsed = max(running - later, 0)
+    # What waits for room under a limit has a score far ahead.
+    blocked = min(max(counts.pop("blocked", 0), 0), max(later - running, 0))
     return QueueSizes(
-        ready=due - lapsed, deferred=max(later - running, 0), running=running, ended=counts
+        ready=due - lapsed,
+        deferred=max(later - running, 0) - blocked,
+        blocked=blocked,
+        running=running,
+        ended=counts,
     )

@@ -2,10 +2,11 @@
 -- that Redis says when a queue changed after that. Changes nothing.
 -- KEYS  the queues' sorted sets
 -- Returns {now, 1 when something is due else 0, when the next comes due ('' = never)}.
-local is_due, soonest = 0, ''
+local paused, reopens = paused_queues()
+local is_due, soonest = 0, reopens or ''
 for _, queue in ipairs(KEYS) do
-  local first = redis.pcall('ZRANGE', queue, 0, 0, 'WITHSCORES')
-  if not failed(first) and first[2] then
+  local first = not paused[name_of(queue)] and redis.pcall('ZRANGE', queue, 0, 0, 'WITHSCORES')
+  if first and not failed(first) and first[2] then
     local at = tonumber(first[2])
     if at <= now then
       is_due = 1

@@ -60,6 +60,11 @@ def finish_of(
 ) -> Finish:
     """The transition that goes with an ending."""
     claim = hand.claim
+    words = message.words if message else b""
+    if ending.read_again is not None:
+        claim.raw = ending.read_again
+        due_ms = int(claim.due_ms)
+        return Finish(claim, "read", b"", is_over=False, wait_ms=due_ms, words=claim.raw)
     if not ending.state.is_final:
         return Finish(
             claim,
@@ -68,6 +73,8 @@ def finish_of(
             is_over=False,
             wait_ms=int(ending.wait / _MILLISECOND),
             spends_attempt=ending.spends_attempt,
+            words=words,
+            rest_ms=int(ending.wait / _MILLISECOND) if ending.rests else 0,
         )
     dead = b""
     if ending.state is State.DEAD:
@@ -83,6 +90,7 @@ def finish_of(
         dead,
         result=_result(hand, record.job, enqueued_ms, _value(ending), is_success=False),
         result_ttl_ms=_result_ttl_ms(job, ending),
+        words=words,
     )
 
 
@@ -92,7 +100,14 @@ def success_of(
     """The same for a success."""
     value = None if ending.result is None else _kept(ending.result)
     result = _result(hand, message.function, message.enqueued_ms, value, is_success=True)
-    return Finish(hand.claim, "succeeded", record, result=result, result_ttl_ms=job.result_ttl_ms)
+    return Finish(
+        hand.claim,
+        "succeeded",
+        record,
+        result=result,
+        result_ttl_ms=job.result_ttl_ms,
+        words=message.words,
+    )
 
 
 def _kept(value: Any) -> orjson.Fragment | None:
@@ -169,6 +184,8 @@ class Reporter:
             ending = hand.ending
             if ending is None or not is_taken:
                 self.lost(hand)
+            elif ending.read_again is not None:
+                continue  # it was only read
             elif ending.state is State.SUCCEEDED and hand.message is not None:
                 key = (hand.claim.queue.name, hand.message.function)
                 alike[key].append(hand.ended - hand.started)

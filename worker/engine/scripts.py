@@ -9,10 +9,11 @@ from importlib import resources
 from worker.engine.wire import Script
 
 _PARTS = {
-    "tick": ("common", "finish", "claim", "tick"),
+    "tick": ("common", "controls", "finish", "claim", "tick"),
     "renew": ("common", "renew"),
-    "peek": ("common", "peek"),
-    "enqueue": ("common", "enqueue"),
+    "peek": ("common", "controls", "peek"),
+    "enqueue": ("common", "controls", "enqueue"),
+    "merge": ("common", "controls", "merge"),
     "sweep": ("common", "sweep"),
 }
 

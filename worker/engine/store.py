@@ -102,6 +102,9 @@ class RunStore:
         for finish in finishes:
             number = self._numbers[finish.claim.queue.name]
             arguments += finish.arguments(number, self.epoch)
+        for number, finish in enumerate(finishes, start=1):
+            if finish.words:
+                arguments += (number, finish.words, finish.rest_ms)
         return Tick(serial, finishes, token, arguments)
 
     async def send(self, tick: Tick) -> Reply:

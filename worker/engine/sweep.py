@@ -62,7 +62,7 @@ async def _keep_payloads(redis: Redis, queue: Queue, long: timedelta) -> int:
 async def _correct_running(redis: Redis, queue: Queue) -> None:
     """A stock worker that finished what ours had begun counts nothing: an empty queue runs none."""
     if not await redis.exists(queue.key):
-        await redis.hdel(COUNTS, f"{queue.key} running")  # type: ignore[misc]  # redis-py: sync or async
+        await redis.hdel(COUNTS, f"{queue.key} running", f"{queue.key} blocked")  # type: ignore[misc]  # redis-py: sync or async
 
 
 async def _now(redis: Redis) -> int:

@@ -3,7 +3,8 @@
 -- ARGV  owner (the worker), token (of the runs claimed now), the name that remembers this call,
 --       the call's serial number, the epoch the worker knows ('' = none yet), an epoch to begin,
 --       lease in ms, kept in s, limit of events, how many attempts end, how many runs to claim at
---       most, the free slots of each queue, then the attempts (see finish.lua)
+--       most, the free slots of each queue, then the attempts (see finish.lua), then for each whose
+--       payload has words its number, the payload's head, and how long in ms its rates shall rest
 -- Returns {epoch, verdicts, lease's end, queue numbers, run ids, payloads, scores, attempts spent,
 --          {position, 'crashes' | 'aborted' | 'unknown', value}…}
 --
@@ -39,10 +40,16 @@ end
 local taken = { queues = {}, ids = {}, payloads = {}, scores = {}, spent = {}, extras = {}, bytes = 0 }
 local events = {}
 taken.serial, taken.leased = serial, now + tonumber(lease)
-taken.verdicts = finish(slots + #KEYS + 1, ending, known ~= '' and known ~= epoch, kept, events)
+local first, words = slots + #KEYS + 1, {}
+for at = first + 9 * ending, #ARGV, 3 do
+  words[tonumber(ARGV[at])] = { head = ARGV[at + 1], rest = tonumber(ARGV[at + 2]) }
+end
+taken.verdicts = finish(first, ending, known ~= '' and known ~= epoch, kept, events, words)
+start_ahead()
+local paused = paused_queues()
 for index, queue in ipairs(KEYS) do
   local free = math.min(tonumber(ARGV[slots + index]), most - #taken.ids)
-  if free > 0 then claim(index, queue, free, token, lease, taken, events, owner) end
+  if free > 0 and not paused[name_of(queue)] then claim(index, queue, free, token, lease, taken, events, owner) end
 end
 append('deskhand:events', limit, events)
 

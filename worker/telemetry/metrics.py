@@ -47,6 +47,8 @@ class QueueSizes(Protocol):
 
     @property
     def deferred(self) -> int: ...
+    @property
+    def blocked(self) -> int: ...
 
     @property
     def running(self) -> int: ...
@@ -192,7 +194,7 @@ class Metrics(Meter):
     def set_queue_sizes(self, sizes: Mapping[str, QueueSizes]) -> None:
         """Set what the cluster's queues hold now."""
         for queue, size in sizes.items():
-            for state in ("ready", "deferred", "running"):
+            for state in ("ready", "deferred", "blocked", "running"):
                 self._queue_size.labels(self._queue(queue), state).set(getattr(size, state))
 
     def collect_failed(self, collector: str) -> None:

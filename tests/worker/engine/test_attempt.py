@@ -38,7 +38,6 @@ class House:
             function=_unused,
             retry=TWICE,
             timeout=timedelta(seconds=timeout),
-            idempotency_key=None,
             schedule=None,
             result_ttl=timedelta(hours=1),
             aliases=(),

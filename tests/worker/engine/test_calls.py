@@ -227,9 +227,9 @@ async def test_an_enqueue_sent_again_after_its_run_was_over_adds_nothing(
 ) -> None:
     enqueue = pool.register_script(script("enqueue").text)
     head = ("testing.add_line", "", 0)
-    await enqueue(keys=[DEFAULT.key], args=[*head, 1, 1000, "a", b"{}"])
+    await enqueue(keys=[DEFAULT.key], args=[*head, 1, 1000, "", 0, "a", b"{}"])
     (claim,) = await desk.claim({DEFAULT: 1})
     await desk.finish(claim, over())
 
-    assert await enqueue(keys=[DEFAULT.key], args=[*head, 0, 1000, "a", b"{}"]) == b"0"
+    assert await enqueue(keys=[DEFAULT.key], args=[*head, 0, 1000, "", 0, "a", b"{}"]) == b"0"
     assert await desk.claim({DEFAULT: 1}) == []

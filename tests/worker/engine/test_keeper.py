@@ -19,7 +19,7 @@ from tests.worker.engine.desk import Desk, over
 from tests.worker.engine.fake_redis import fake_redis
 from worker.engine.claims import Claim
 from worker.engine.keeper import Keeper
-from worker.engine.writer import RunWriter
+from worker.engine.writer import NEW, Line, NewRun, RunWriter
 from worker.enqueuer import Pool
 from worker.redis_pool import open_redis, open_redis_for_thread
 
@@ -91,8 +91,9 @@ def desk(pool: Pool) -> Iterator[Desk]:
 async def claim_new(pool: Pool, desk: Desk, *, runs: int = 1) -> list[Claim]:
     """Claims of as many new runs."""
     writer = RunWriter(pool)
-    names = [(f"run{number}", b"{}") for number in range(runs)]
-    assert all(await writer.write(DEFAULT.key, "testing.add_line", names))
+    line = Line(queue_key=DEFAULT.key, job="testing.add_line")
+    verdicts = await writer.write(line, [NewRun(f"run{n}", b"{}") for n in range(runs)])
+    assert set(verdicts) == {NEW}
     writer.close()
     claims: list[Claim] = []
     while len(claims) < runs:

@@ -528,9 +528,9 @@ async def test_sizes_count_over_all_workers_exactly(pool: Pool, store: Desk, oth
 
     ended = {"succeeded": 1, "released": 1}
     assert counted == {
-        "default": QueueSizes(ready=1, deferred=2, running=2, ended=ended),
-        "email": QueueSizes(ready=0, deferred=0, running=1, ended={}),
-        "risk": QueueSizes(ready=0, deferred=0, running=0, ended={}),
+        "default": QueueSizes(ready=1, deferred=2, blocked=0, running=2, ended=ended),
+        "email": QueueSizes(ready=0, deferred=0, blocked=0, running=1, ended={}),
+        "risk": QueueSizes(ready=0, deferred=0, blocked=0, running=0, ended={}),
     }
 
 

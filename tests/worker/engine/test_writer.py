@@ -17,7 +17,7 @@ from tests.worker.engine.defects.slow_redis import SlowRedis
 from tests.worker.engine.fake_redis import fake_redis
 from worker.codec import decode_job
 from worker.engine.store import EVENTS
-from worker.engine.writer import RunWriter
+from worker.engine.writer import Line, NewRun, RunWriter
 from worker.enqueuer import Pool, UnknownJobError
 from worker.redis_pool import open_redis
 
@@ -265,8 +265,9 @@ async def test_an_error_is_raised_and_said_nowhere_else() -> None:
     async with fake_redis() as fake:
         fake.behaviour = fail
         writer = RunWriter(open_redis(fake.url, Pool))
+        line = Line(queue_key=QUEUE, job=count.name)
         with pytest.raises(RedisError):
-            await writer.write(QUEUE, count.name, [(str(number), b"{}") for number in range(600)])
+            await writer.write(line, [NewRun(str(number), b"{}") for number in range(600)])
         writer.close()
     gc.collect()
     loop.set_exception_handler(None)

@@ -18,6 +18,7 @@ WELCOME = {"queue": "email", "function": "email.send_welcome"}
 class Sizes:
     ready: int
     deferred: int
+    blocked: int
     running: int
 
 
@@ -88,15 +89,15 @@ def test_unknown_names_share_one_series(metrics: Metrics) -> None:
 
 def test_the_gauges_say_what_is_now(metrics: Metrics) -> None:
     metrics.active_jobs.labels("email").inc()
-    metrics.set_queue_sizes({"email": Sizes(5, 4, 3)})
-    metrics.set_queue_sizes({"email": Sizes(2, 4, 3), "default": Sizes(0, 0, 0)})
+    metrics.set_queue_sizes({"email": Sizes(5, 4, 0, 3)})
+    metrics.set_queue_sizes({"email": Sizes(2, 4, 1, 3), "default": Sizes(0, 0, 0, 0)})
 
     assert value(metrics, "worker_active_jobs", {"queue": "email"}) == 1
     sizes = {
         state: value(metrics, "worker_queue_size", {"queue": "email", "state": state})
-        for state in ("ready", "deferred", "running")
+        for state in ("ready", "deferred", "blocked", "running")
     }
-    assert sizes == {"ready": 2, "deferred": 4, "running": 3}
+    assert sizes == {"ready": 2, "deferred": 4, "blocked": 1, "running": 3}
     assert value(metrics, "worker_queue_size", {"queue": "default", "state": "ready"}) == 0
     assert value(metrics, "worker_queue_size", {"queue": "sync", "state": "ready"}) is None
 

@@ -35,6 +35,8 @@ class EngineRules(Stage):
             wait_ms,
             int(is_new),
             EVENTS_LIMIT,
+            "",
+            0,
             run.run_id,
             payload,
         ]

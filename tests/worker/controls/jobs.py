@@ -1,0 +1,132 @@
+"""Jobs with controls. Each attempt leaves its marks in one file."""
+
+import asyncio
+from datetime import timedelta
+
+from jobs.kit import (
+    Debounce,
+    Fixed,
+    JobContext,
+    Payload,
+    RateLimit,
+    RateLimited,
+    Retry,
+    Throttle,
+    job,
+)
+from tests.worker.trouble_jobs import Marked
+
+RATE, WINDOW, AT_ONCE = 5, 0.5, 2
+ONCE = Retry(attempts=1)
+
+
+class Keyed(Marked):
+    key: str = ""
+
+
+class Failing(Keyed):
+    fails: int = 0
+
+
+class Text(Payload):
+    key: str
+    text: str = ""
+
+
+async def nap(ctx: JobContext, payload: Keyed) -> int:
+    payload.mark(ctx, "begin")
+    await asyncio.sleep(payload.seconds)
+    payload.mark(ctx, "end")
+    return payload.number
+
+
+FREE = job("controls.nap", queue="default", retry=ONCE)(nap)
+FREE_ELSEWHERE = job("controls.nap_elsewhere", queue="email", retry=ONCE)(nap)
+SYNCING = job("controls.nap_syncing", queue="sync", retry=ONCE)(nap)
+NARROW = job("controls.nap_narrowly", queue="maintenance", retry=ONCE)(nap)
+PREFERRED = job("controls.nap_first", queue="maintenance", retry=ONCE, priority=5)(nap)
+
+RATED = job(
+    "controls.call", queue="default", retry=ONCE, rate_limits=(RateLimit("c:{key}", RATE, WINDOW),)
+)(nap)
+RATED_ELSEWHERE = job(
+    "controls.call_elsewhere",
+    queue="email",
+    retry=ONCE,
+    rate_limits=(RateLimit("c:{key}", RATE, WINDOW),),
+)(nap)
+LIMITED = job(
+    "controls.share",
+    queue="default",
+    retry=Retry(attempts=3, backoff=Fixed(0.2)),
+    concurrency_key="{key}",
+    concurrency_limit=AT_ONCE,
+)(nap)
+BOTH = job(
+    "controls.call_in_turn",
+    queue="default",
+    retry=ONCE,
+    concurrency_key="{key}",
+    rate_limits=(RateLimit("b:{key}", RATE, WINDOW), RateLimit("all", 3 * RATE, WINDOW)),
+)(nap)
+ALONE = job("controls.reconcile", queue="default", retry=ONCE, singleton=True)(nap)
+
+
+@job(
+    "controls.follow",
+    queue="default",
+    retry=Retry(attempts=5, backoff=Fixed(0.1)),
+    partition_key="deal:{key}",
+)
+async def follow(ctx: JobContext, payload: Failing) -> int:
+    payload.mark(ctx, "begin")
+    await asyncio.sleep(payload.seconds)
+    if ctx.run.attempt <= payload.fails:
+        payload.mark(ctx, "fail")
+        raise ValueError("once more")
+    payload.mark(ctx, "end")
+    return payload.number
+
+
+@job(
+    "controls.be_told",
+    queue="default",
+    retry=ONCE,
+    rate_limits=(RateLimit("told:{key}", 1000, 1),),
+)
+async def be_told(ctx: JobContext, payload: Keyed) -> int:
+    """The service says at the first call that it is too much, and for how long."""
+    payload.mark(ctx, "begin")
+    if payload.number == 0 and payload.seconds:
+        count = payload.marks.read_text().count(" begin 0\n")
+        if count == 1:
+            raise RateLimited(timedelta(seconds=payload.seconds))
+    payload.mark(ctx, "end")
+    return payload.number
+
+
+@job("controls.index", queue="default", debounce=Debounce("{key}", wait=0.4, at_most=1.2))
+async def index(ctx: JobContext, payload: Text) -> str:
+    return payload.text
+
+
+@job("controls.publish", queue="default", throttle=Throttle("{key}", per=0.6))
+async def publish(ctx: JobContext, payload: Text) -> str:
+    return payload.text
+
+
+@job("controls.summarise", queue="default", retry=ONCE, cache_key="{key}", cache_for=600)
+async def summarise(ctx: JobContext, payload: Text) -> str:
+    if payload.text == "fail":
+        raise ValueError("not today")
+    return f"{payload.key} by {ctx.run.run_id}"
+
+
+@job("controls.welcome", queue="default", idempotency_key="{key}", unique_for=2, result_ttl=0)
+async def welcome(ctx: JobContext, payload: Text) -> None:
+    """Nothing to do."""
+
+
+@job("controls.notify", queue="default", unique_for=600, result_ttl=0)
+async def notify(ctx: JobContext, payload: Text) -> None:
+    """Nothing to do."""
