@@ -120,21 +120,26 @@ local function take(index, queue, ids, scores, ends, taken, events, owner)
   return #ids - #active
 end
 
--- Claim up to `free` runs of one queue.
+-- Claim up to `free` runs of one queue; returns whether there are more, in an order that is unfair.
 local function claim(index, queue, free, token, lease, taken, events, owner)
-  local seen, skipped = 0, 0
-  local ends, now_text = now + tonumber(lease), text(now)
+  local seen, skipped, turns = 0, 0, turns_of(queue)
+  local ends, now_text, first = now + tonumber(lease), text(now), #taken.ids + 1
+  local has_turns = exists(turns)
   while free > 0 and seen < furthest and taken.bytes < most_bytes do
     local page = skipped == 0 and math.min(free, page_limit) or page_limit
     local due = redis.pcall(
       'ZRANGEBYSCORE', queue, '-inf', now_text, 'WITHSCORES', 'LIMIT', skipped, page)
-    if failed(due) or #due == 0 then return end
+    if failed(due) or #due == 0 then return false end
     seen = seen + #due / 2
     local ids, scores, others = lock(due, free, token, lease)
     skipped = skipped + others
     if #ids > 0 then
       free = free - #ids + take(index, queue, ids, scores, ends, taken, events, owner)
     end
-    if #due < 2 * page then return end
+    local moved_up = has_turns and next_turns(queue, turns, ids, free)
+    if #due < 2 * page and not moved_up then return false end
   end
+  local sample = taken.payloads[#taken.ids]
+  local has_tenants = has_turns or (#taken.ids >= first and sample and tenant_in(string.sub(sample, 1, shown)))
+  return has_tenants and sort(queue)
 end

@@ -11,6 +11,8 @@ from typing import Any
 
 from jobs.kit import Queue
 
+_UNSORTED = b"unsorted"
+_NONE: frozenset[str] = frozenset()
 _LAST_SECOND = 253_402_300_799.0  # of the year 9999
 
 
@@ -103,6 +105,8 @@ class Reply:
 
     verdicts: Sequence[bool]
     claims: Sequence[Claim]
+    # Queues (by name) that hold more than there are slots, not yet in fair order.
+    unsorted: frozenset[str] = frozenset()
 
 
 def claims_of(reply: Sequence[Any], queues: Sequence[Queue], token: str) -> list[Claim]:
@@ -125,6 +129,8 @@ def claims_of(reply: Sequence[Any], queues: Sequence[Queue], token: str) -> list
         )
     ]
     for position, what, value in extras:
+        if what == _UNSORTED:
+            continue
         claim = claims[position - 1]
         if what == b"crashes":
             claim.crashes, claim.is_first = int(value), False
@@ -133,6 +139,14 @@ def claims_of(reply: Sequence[Any], queues: Sequence[Queue], token: str) -> list
         else:
             claim.unknown_ms = float(value)
     return claims
+
+
+def unsorted(reply: Sequence[Any], queues: Sequence[Queue]) -> frozenset[str]:
+    """The queues that `tick.lua` has not sorted to the end."""
+    extras = reply[-1]
+    if not extras:
+        return _NONE
+    return frozenset(queues[number - 1].name for number, what, _ in extras if what == _UNSORTED)
 
 
 def held(claims: Sequence[Claim]) -> tuple[list[str], list[str | bytes | int]]:

@@ -224,6 +224,11 @@ local function hold(limits, ms)
   end
 end
 
+-- Whoever comes ahead of runs that are sorted (turns.lua) is to be sorted too.
+local function is_ahead(queue)
+  redis.pcall('HDEL', 'deskhand:turns:' .. name_of(queue), 'c')
+end
+
 -- A run that is put off gets its head start when it comes due, not before.
 local function put_off(queue, id, due, head_start)
   if head_start > 0 and due > now then
@@ -243,7 +248,9 @@ local function arrival(queue, id, payload, due)
   end
   local head_start = tonumber(string.match(words, '^"p(%d+)"')) or 0
   put_off(queue, id, due, head_start)
-  return text(due > now and due or due - head_start)
+  if due > now or head_start == 0 then return text(due) end
+  is_ahead(queue)
+  return text(due - head_start)
 end
 
 local function start_ahead()
@@ -254,6 +261,7 @@ local function start_ahead()
     local queue, id = of_member(member or '')
     if redis.pcall('ZSCORE', queue, id) == due[position + 1] then
       redis.call('ZADD', queue, 'XX', text(due[position + 1] - head_start), id)
+      is_ahead(queue)
     end
     redis.call('ZREM', 'deskhand:soon', due[position])
   end

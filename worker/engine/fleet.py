@@ -110,10 +110,13 @@ def _sizes(queue: Queue, counted: Mapping[bytes, bytes], due: int, later: int) -
     running = min(max(counts.pop("running", 0), 0), due + later)
     lapsed = max(running - later, 0)
     # What waits for room under a limit has a score far ahead.
-    blocked = min(max(counts.pop("blocked", 0), 0), max(later - running, 0))
+    later = max(later - running, 0)
+    blocked = min(max(counts.pop("blocked", 0), 0), later)
+    # What waits for its tenant's turn is due, and has one too.
+    parked = min(max(counts.pop("parked", 0), 0), later - blocked)
     return QueueSizes(
-        ready=due - lapsed,
-        deferred=max(later - running, 0) - blocked,
+        ready=due - lapsed + parked,
+        deferred=later - blocked - parked,
         blocked=blocked,
         running=running,
         ended=counts,

@@ -62,6 +62,8 @@ class Pump:
         slots = sum(queue.concurrency for queue in queues)
         self._most_claims = min(MOST_PER_TICK, _share(slots))
         self._is_looking = False
+        # Queues that hold more than we have slots for, not yet in fair order.
+        self._unsorted: frozenset[str] = frozenset()
         self._pace = _PACE[0]
         self._backoff = Backoff()
         self.is_claiming = True
@@ -113,7 +115,9 @@ class Pump:
         if reply is None:
             return
         self._take(call, reply)
-        if not self._hands.has_done and not self._may_be_more(call, reply):
+        if self._unsorted and self.is_claiming:
+            self._wake.set()
+        elif not self._hands.has_done and not self._may_be_more(call, reply):
             await self._look(is_fruitless=not reply.claims and not call.ended)
 
     async def _second_turn(self) -> None:
@@ -143,6 +147,8 @@ class Pump:
                 queue.name: min(self._free(queue), _share(queue.concurrency), most)
                 for queue in self._queues
             }
+            for name in self._unsorted:
+                free[name] = free.get(name, 0) or -1
         if not ended and not any(free.values()):
             return None
         return lane.call(ended, free, most=most)
@@ -156,6 +162,8 @@ class Pump:
         if call.ended:  # what is said of it can wait until the next call is on its way
             asyncio.get_running_loop().call_soon(self._on_taken, call.ended, reply.verdicts)
         self.claimed += len(reply.claims)
+        if any(call.free.values()):
+            self._unsorted = reply.unsorted
         if reply.claims:
             self._pace = _PACE[0]
             self._bell.busy()
@@ -201,7 +209,7 @@ class Pump:
 
     def _free(self, queue: Queue) -> int:
         """Slots that nothing runs in, and nothing is being claimed for."""
-        asked = sum(call.free.get(queue.name, 0) for call in self._sent())
+        asked = sum(max(call.free.get(queue.name, 0), 0) for call in self._sent())
         return max(self._hands.free(queue) - asked, 0)
 
     def _sent(self) -> list[Call]:

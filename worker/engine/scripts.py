@@ -9,7 +9,7 @@ from importlib import resources
 from worker.engine.wire import Script
 
 _PARTS = {
-    "tick": ("common", "controls", "finish", "claim", "tick"),
+    "tick": ("common", "controls", "finish", "turns", "claim", "tick"),
     "renew": ("common", "renew"),
     "peek": ("common", "controls", "peek"),
     "enqueue": ("common", "controls", "enqueue"),

@@ -10,7 +10,7 @@ from arq.constants import abort_jobs_ss
 from redis.asyncio import Redis
 
 from jobs.kit import Queue
-from worker.engine.claims import Finish, Reply, claims_of, instant
+from worker.engine.claims import Finish, Reply, claims_of, instant, unsorted
 from worker.engine.scripts import script
 from worker.engine.wire import Argument, Wire
 from worker.redis_cluster import key_tag
@@ -78,7 +78,8 @@ class RunStore:
         lane: int = 1,
     ) -> Tick:
         """The call that writes how attempts ended, and takes due runs: up to `free` of each queue
-        (by name), `most` in all. At most MOST_PER_TICK of either.
+        (by name), `most` in all. At most MOST_PER_TICK of either. -1 of a queue takes none, and
+        sorts what is due there.
 
         Redis remembers the last call of each lane, so there may be one of each on its way.
         """
@@ -112,7 +113,8 @@ class RunStore:
         reply = await self._wire.evaluate(self._script, *tick.arguments, keys=len(self._keys))
         self.epoch = reply[0].decode()
         verdicts = [verdict == _YES for verdict in reply[1]]
-        return Reply(verdicts, claims_of(reply, self._queues, tick.token))
+        claims = claims_of(reply, self._queues, tick.token)
+        return Reply(verdicts, claims, unsorted(reply, self._queues))
 
     @property
     def is_connected(self) -> bool:

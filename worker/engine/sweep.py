@@ -21,6 +21,7 @@ _PAGE = 500
 # The first half of a payload's life is time enough for a worker to come round again.
 _LONG = timedelta(hours=12)
 _STOCK_EXPIRY = timedelta(days=1)  # arq.connections: expires_extra_ms
+_NOT_ENDED = ("running", "blocked", "parked")  # of the counts, those that go down again
 _ABORTS_KEPT = timedelta(days=1)
 
 
@@ -62,7 +63,7 @@ async def _keep_payloads(redis: Redis, queue: Queue, long: timedelta) -> int:
 async def _correct_running(redis: Redis, queue: Queue) -> None:
     """A stock worker that finished what ours had begun counts nothing: an empty queue runs none."""
     if not await redis.exists(queue.key):
-        await redis.hdel(COUNTS, f"{queue.key} running", f"{queue.key} blocked")  # type: ignore[misc]  # redis-py: sync or async
+        await redis.hdel(COUNTS, *(f"{queue.key} {what}" for what in _NOT_ENDED))  # type: ignore[misc]  # redis-py: sync or async
 
 
 async def _now(redis: Redis) -> int:

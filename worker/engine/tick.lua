@@ -3,10 +3,10 @@
 -- ARGV  owner (the worker), token (of the runs claimed now), the name that remembers this call,
 --       the call's serial number, the epoch the worker knows ('' = none yet), an epoch to begin,
 --       lease in ms, kept in s, limit of events, how many attempts end, how many runs to claim at
---       most, the free slots of each queue, then the attempts (see finish.lua), then for each whose
+--       most, the free slots of each queue (-1 = none, but sort what is due), then the attempts (see finish.lua), then for each whose
 --       payload has words its number, the payload's head, and how long in ms its rates shall rest
 -- Returns {epoch, verdicts, lease's end, queue numbers, run ids, payloads, scores, attempts spent,
---          {position, 'crashes' | 'aborted' | 'unknown', value}…}
+--          {position, 'crashes' | 'aborted' | 'unknown', value}… {queue number, 'unsorted', 1}…}
 --
 -- A call is remembered under its serial number: sent again because its answer was lost, it changes
 -- nothing and returns the same. The epoch names the data: a Redis that came back empty has another.
@@ -48,8 +48,16 @@ taken.verdicts = finish(first, ending, known ~= '' and known ~= epoch, kept, eve
 start_ahead()
 local paused = paused_queues()
 for index, queue in ipairs(KEYS) do
-  local free = math.min(tonumber(ARGV[slots + index]), most - #taken.ids)
-  if free > 0 and not paused[name_of(queue)] then claim(index, queue, free, token, lease, taken, events, owner) end
+  local asked = tonumber(ARGV[slots + index])
+  local free, is_unsorted = math.min(asked, most - #taken.ids), false
+  if paused[name_of(queue)] then
+    is_unsorted = false
+  elseif free > 0 then
+    is_unsorted = claim(index, queue, free, token, lease, taken, events, owner)
+  elseif asked < 0 then
+    is_unsorted = sort(queue)
+  end
+  if is_unsorted then table.insert(taken.extras, { index, 'unsorted', 1 }) end
 end
 append('deskhand:events', limit, events)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import timedelta
+from pathlib import Path
 
 from jobs.kit import (
     Debounce,
@@ -11,10 +12,11 @@ from jobs.kit import (
     RateLimit,
     RateLimited,
     Retry,
+    TenantPayload,
     Throttle,
     job,
 )
-from tests.worker.trouble_jobs import Marked
+from tests.worker.trouble_jobs import Marked, write_mark
 
 RATE, WINDOW, AT_ONCE = 5, 0.5, 2
 ONCE = Retry(attempts=1)
@@ -130,3 +132,25 @@ async def welcome(ctx: JobContext, payload: Text) -> None:
 @job("controls.notify", queue="default", unique_for=600, result_ttl=0)
 async def notify(ctx: JobContext, payload: Text) -> None:
     """Nothing to do."""
+
+
+class TenantMarked(TenantPayload):
+    """`number` of a run stands for its tenant in the marks."""
+
+    marks: Path
+    number: int
+    seconds: float = 0
+
+
+@job("controls.work_for_tenant", queue="default", retry=ONCE)
+async def work_for_tenant(ctx: JobContext, payload: TenantMarked) -> int:
+    write_mark(payload.marks, ctx.run.queue, ctx.run.attempt, "begin", payload.number)
+    await asyncio.sleep(payload.seconds)
+    return payload.number
+
+
+@job("controls.count_for_tenant", queue="default", retry=ONCE, result_ttl=0)
+async def count_for_tenant(ctx: JobContext, payload: TenantMarked) -> None:
+    if payload.number:  # the one that is waited for
+        write_mark(payload.marks, ctx.run.queue, ctx.run.attempt, "begin", payload.number)
+    await asyncio.sleep(payload.seconds)

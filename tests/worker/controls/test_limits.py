@@ -15,9 +15,9 @@ KEYS = ["a", "b", "c"]
 pytestmark = pytest.mark.timeout(120)  # processes on a busy machine
 
 
-def three(workers: Workers) -> None:
+def three(workers: Workers, **settings: str) -> None:
     for _ in range(3):
-        workers.start()
+        workers.start(**settings)
 
 
 async def test_no_more_starts_than_the_rate_in_any_window(workers: Workers, crowd: Crowd) -> None:
@@ -41,8 +41,8 @@ async def test_no_more_starts_than_the_rate_in_any_window(workers: Workers, crow
 
 
 async def test_no_more_at_once_than_the_limit_of_a_key(workers: Workers, crowd: Crowd) -> None:
-    three(workers)
-    await crowd.add(jobs.LIMITED, KEYS * 20, seconds=0.05)
+    three(workers, QUEUE_CONCURRENCY='{"default": 2}')  # two slots each: none runs all alone
+    await crowd.add(jobs.LIMITED, KEYS * 20, seconds=0.1)
 
     await crowd.done()
 

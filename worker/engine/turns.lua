@@ -1,0 +1,107 @@
+-- Tenants take turns on a queue that cannot keep up.
+--
+-- As soon as more is due than there are free slots, the due runs are sorted: the first of each
+-- tenant stays where it is, the others wait in the tenant's lane, a sorted set of run ids with the
+-- scores that they had; in the queue their scores are far ahead. Whose first run is taken, the next
+-- of its lane comes due behind all that is due now. So one run of a tenant waits for one of each
+-- other tenant, not for all of them, and a queue that keeps up pays nothing.
+--
+-- 'deskhand:turns:<queue>' knows 't<tenant>' -> the run whose turn it is, 'r<that run>' -> tenant,
+-- and 'c' -> how far the due runs are sorted. What belongs to no tenant is one of its own.
+local most_sorted, shown = 300, 2048 -- runs a call; bytes of a payload, where its tenant stands
+
+local function turns_of(queue)
+  return 'deskhand:turns:' .. name_of(queue)
+end
+
+local function lane_of(queue, tenant)
+  return 'deskhand:lane:' .. name_of(queue) .. '\n' .. tenant
+end
+
+local function tenant_in(payload)
+  return string.match(payload, '"tenant_id":"([%x%-]+)"')
+end
+
+-- It is the tenant's turn with these runs now; the last of them brings the next.
+local function give_turn(turns, tenant, id)
+  ours('HSET', turns, 't' .. tenant, id, 'r' .. id, tenant)
+end
+
+-- The next runs of a lane come due, up to so many.
+local function bring(queue, turns, tenant, most)
+  local lane, brought, last = lane_of(queue, tenant), 0, nil
+  while brought < most do
+    local first = ours('ZPOPMIN', lane, most - brought)
+    if #first == 0 then break end
+    count(queue, 'parked', -#first / 2)
+    for position = 1, #first, 2 do
+      local id = first[position]
+      local score = redis.pcall('ZSCORE', queue, id)
+      -- Not over meanwhile, and not taken: somebody may have aborted it.
+      if score and not failed(score) and string.sub(score, -2) ~= '.5' then
+        redis.call('ZADD', queue, 'XX', text(now), id)
+        brought, last = brought + 1, id
+      end
+    end
+  end
+  if last then give_turn(turns, tenant, last) else redis.call('HDEL', turns, 't' .. tenant) end
+  return brought
+end
+
+-- These runs were taken, or wait elsewhere now: those behind them move up. Returns whether any did.
+local function next_turns(queue, turns, ids, free)
+  if #ids == 0 then return false end
+  local fields, brought = {}, 0
+  for position, id in ipairs(ids) do fields[position] = 'r' .. id end
+  local tenants, served = ours('HMGET', turns, unpack(fields)), {}
+  for position, tenant in ipairs(tenants) do
+    if tenant then
+      redis.call('HDEL', turns, fields[position])
+      served[#served + 1] = tenant
+    end
+  end
+  -- Alone, a tenant may have all free slots; else they share them.
+  local waiting = math.max(math.floor((redis.call('HLEN', turns) + #served) / 2), 1)
+  local share = math.max(math.floor(free / waiting), 1)
+  for _, tenant in ipairs(served) do brought = brought + bring(queue, turns, tenant, share) end
+  if redis.call('HLEN', turns) <= 1 then redis.call('DEL', turns) end
+  return brought > 0
+end
+
+-- The rank behind the last run that is sorted.
+local function sorted_up_to(queue, turns)
+  local score, id = string.match(ours('HGET', turns, 'c') or '', '^(%S+) (.*)$')
+  if not score then return 0 end
+  if redis.call('ZSCORE', queue, id) == score then return redis.call('ZRANK', queue, id) + 1 end
+  return redis.call('ZCOUNT', queue, '-inf', '(' .. score)
+end
+
+-- Sort some of the due runs; returns whether there are more.
+local function sort(queue)
+  if redis.call('TYPE', queue).ok ~= 'zset' then return false end
+  local turns = turns_of(queue)
+  local first = sorted_up_to(queue, turns)
+  local due = redis.call('ZRANGE', queue, first, first + most_sorted - 1, 'WITHSCORES')
+  local parked, cursor, is_page_due = 0, nil, #due == 2 * most_sorted
+  for position = 1, #due, 2 do
+    local id, score = due[position], due[position + 1]
+    if tonumber(score) > now then
+      is_page_due = false
+      break
+    end
+    local payload = redis.pcall('GETRANGE', 'arq:job:' .. id, 0, shown)
+    local tenant = not failed(payload) and tenant_in(payload) or '-'
+    local turn = ours('HGET', turns, 't' .. tenant)
+    local is_first = not turn or turn == id or not redis.call('ZSCORE', queue, turn)
+    if is_first or string.sub(score, -2) == '.5' then
+      if is_first then give_turn(turns, tenant, id) end
+      cursor = score .. ' ' .. id
+    else
+      parked = parked + ours('ZADD', lane_of(queue, tenant), 'NX', score, id)
+      redis.call('ZADD', queue, 'XX', text(now + far), id)
+    end
+  end
+  if cursor then redis.call('HSET', turns, 'c', cursor) end
+  count(queue, 'parked', parked)
+  return is_page_due
+end
