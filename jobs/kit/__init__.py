@@ -10,6 +10,7 @@ from jobs.kit.payload import Payload, TenantPayload, tenant_file
 from jobs.kit.queue import QUEUES, Queue, queue_key
 from jobs.kit.retry import Exponential, Fixed, Retry
 from jobs.kit.schedule import Cron, Tick
+from jobs.kit.stopping import is_stopping
 
 __all__ = [
     "QUEUES",
@@ -36,6 +37,7 @@ __all__ = [
     "Tick",
     "all_jobs",
     "discover",
+    "is_stopping",
     "job",
     "queue_key",
     "tenant_file",

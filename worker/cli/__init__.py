@@ -1,5 +1,5 @@
-"""`deskhand …`: run the worker, migrate, enqueue, look at queues and events, look after dead
-letters, prune, check settings.
+"""`deskhand …`: run the worker, migrate, enqueue, cancel, look at queues and events, look after
+dead letters, prune, check settings.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 a service is away, 78 settings.
 """
@@ -10,7 +10,7 @@ from worker import __version__
 from worker.cli.config import config
 from worker.cli.dead import dead
 from worker.cli.events import events
-from worker.cli.jobs import enqueue, health, jobs
+from worker.cli.jobs import cancel, enqueue, health, jobs
 from worker.cli.prune import prune
 from worker.cli.queues import queues
 from worker.cli.run import migrate, run, tour
@@ -24,5 +24,6 @@ def main() -> None:
     """deskhand: the back office's worker."""
 
 
-for command in (run, migrate, tour, jobs, enqueue, queues, events, dead, prune, health, config):
+_RUNS = (enqueue, cancel, queues, events, dead, prune)
+for command in (run, migrate, tour, jobs, *_RUNS, health, config):
     main.add_command(command)

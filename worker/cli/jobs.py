@@ -1,4 +1,4 @@
-"""`deskhand jobs`, `deskhand enqueue`, `deskhand health`."""
+"""`deskhand jobs`, `deskhand enqueue`, `deskhand cancel`, `deskhand health`."""
 
 import asyncio
 from typing import Any
@@ -8,7 +8,8 @@ import httpx
 import orjson
 
 from jobs.kit import PayloadError
-from worker.cli.tools import AWAY, connected, fail, run_async, settings_or_exit
+from worker.cancelling import cancel as end
+from worker.cli.tools import AWAY, NOT_FOUND, connected, fail, run_async, settings_or_exit
 from worker.codec import JobFailedError, dumps
 from worker.job_table import job_table
 
@@ -42,6 +43,30 @@ def enqueue(*, name: str, payload: str, wait: float | None) -> None:
                 await _print_result(job, wait)
 
     run_async(command())
+
+
+@click.command()
+@click.argument("run_ids", nargs=-1, required=True)
+@click.option("--reason", default="cancelled by an operator", help="Kept with runs that waited.")
+def cancel(*, run_ids: tuple[str, ...], reason: str) -> None:
+    """End runs: those that wait at once, those that run within a second."""
+
+    async def command() -> None:
+        async with connected() as on:
+            told = [(one, await end(on.pool, one, reason=reason, by="cli")) for one in run_ids]
+        for run_id, what in told:
+            click.echo(f"{run_id} {_CANCELLED[what]}")
+        if any(what == "gone" for _, what in told):
+            raise SystemExit(NOT_FOUND)
+
+    run_async(command())
+
+
+_CANCELLED = {
+    "cancelled": "is cancelled",
+    "stopping": "is being stopped",
+    "gone": "neither waits nor runs",
+}
 
 
 async def _print_result(job: Any, wait: float) -> None:

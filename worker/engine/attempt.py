@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from redis.exceptions import RedisError
 
+from jobs.kit.stopping import attempt as current_attempt
 from worker.ending import Ending, Failure, Reason, State
 from worker.engine.claims import Claim
 from worker.engine.hands import Hands, InHand, Stop
@@ -84,6 +85,7 @@ class Attempts:
         if hand.stop is None:
             if self._is_debugging:
                 _log.debug("Run started")
+            current_attempt.set(hand)
             self.hands.begin(hand, job.seconds)
             try:
                 ending = await self._runner.run(hand.claim, job, message, context)

@@ -1,6 +1,8 @@
 """Jobs with controls. Each attempt leaves its marks in one file."""
 
 import asyncio
+import os
+import time
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from jobs.kit import (
     Retry,
     TenantPayload,
     Throttle,
+    is_stopping,
     job,
 )
 from tests.worker.trouble_jobs import Marked, write_mark
@@ -154,3 +157,29 @@ async def count_for_tenant(ctx: JobContext, payload: TenantMarked) -> None:
     if payload.number:  # the one that is waited for
         write_mark(payload.marks, ctx.run.queue, ctx.run.attempt, "begin", payload.number)
     await asyncio.sleep(payload.seconds)
+
+
+@job("controls.spin_in_thread", queue="default", retry=ONCE, timeout=60)
+async def spin_in_thread(ctx: JobContext, payload: Keyed) -> None:
+    payload.mark(ctx, "begin")
+    await asyncio.to_thread(_spin, payload)
+
+
+def _spin(payload: Keyed) -> None:
+    """Nobody can stop a thread: it asks."""
+    while not is_stopping():
+        time.sleep(0.02)
+    write_mark(payload.marks, "-", 0, "asked", payload.number)
+
+
+@job("controls.spin_in_process", queue="default", retry=ONCE, timeout=60)
+async def spin_in_process(ctx: JobContext, payload: Keyed) -> None:
+    with ctx.scratch() as folder:
+        (folder / "draft").write_text("half of it")
+        await ctx.offload(spin_in_c, payload.marks, payload.number)
+
+
+def spin_in_c(marks: Path, number: int) -> None:
+    """One call of a C function, which looks at no signal handler of Python's for a minute."""
+    write_mark(marks, str(os.getpid()), 0, "begin", number)
+    pow(7, 10**8)

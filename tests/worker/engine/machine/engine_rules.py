@@ -52,7 +52,7 @@ class EngineRules(Stage):
     @rule(
         data=st.data(),
         name=st.sampled_from(sorted(LEASES)),
-        free=st.tuples(*[st.sampled_from([2, 1, 1, 3, 0, -1])] * len(SERVED)),
+        free=st.tuples(*[st.sampled_from([2, 1, 1, 3, 0])] * len(SERVED)),
         most=st.integers(1, 4),
         lane=st.integers(1, 2),
         times=st.sampled_from([1, 1, 1, 2, 3]),

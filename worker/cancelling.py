@@ -1,0 +1,104 @@
+"""Cancel a run, whether it waits or runs."""
+
+from time import time
+from typing import Any, Literal
+
+from arq.constants import job_key_prefix, retry_key_prefix
+
+from jobs.kit import QUEUES, Job, discover
+from worker.codec import JobMessage, UndecodableError, cancelled_result, decode_job
+from worker.ending import Ending, State
+from worker.engine.claims import Claim
+from worker.engine.scripts import script
+from worker.engine.store import EVENTS_LIMIT
+from worker.enqueuer import Pool
+from worker.records import UNKNOWN, attempt_record, to_json
+from worker.redis_cluster import key_tag
+
+# What became of the request: it waited and is over; its worker was told; there is no such run.
+Cancelled = Literal["cancelled", "stopping", "gone"]
+
+_JOB, _RETRY = job_key_prefix.encode(), retry_key_prefix.encode()
+_TRIES = 5  # its payload may be replaced again and again
+_LEAST_RESULT_MS = 10_000  # whoever waits for the result shall find it
+
+
+async def cancel(
+    pool: Pool, run_id: str, *, reason: str = "cancelled", by: str = "somebody"
+) -> Cancelled:
+    """End a run: at once while it waits, within a second while it runs.
+
+    `reason` and `by` are remembered with a run that waited. A coroutine is cancelled, a process
+    that it offloaded to is killed, and its threads can ask `jobs.kit.is_stopping()`. Raises
+    RedisError.
+    """
+    name = run_id.encode("utf-8", "surrogateescape")
+    command = pool.register_script(script("cancel", key_tag(pool)).text)
+    keys = [queue.key for queue in QUEUES.values()]
+    told = b"changed"
+    for _ in range(_TRIES):
+        raw, spent = await pool.mget(_JOB + name, _RETRY + name)
+        claim = _claim(run_id, raw, spent)
+        job, message = _read(raw)
+        told = await command(
+            keys=keys,
+            args=[
+                name,
+                raw or b"",
+                _result(claim, message, reason),
+                _result_ms(job),
+                _record(claim, message, reason, by),
+                EVENTS_LIMIT,
+            ],
+        )
+        if told == b"cancelled":
+            return "cancelled"
+        if told != b"changed":
+            break
+    return "stopping" if told == b"stopping" else "gone"
+
+
+def _claim(run_id: str, raw: bytes | None, spent: bytes | None) -> Claim:
+    """As if it had been claimed, for its record."""
+    count = int(spent) if spent is not None and spent.isdigit() else 0
+    job, _ = _read(raw)
+    queue = QUEUES[job.queue if job else "default"]
+    return Claim(run_id, queue, "", raw, time() * 1000, count, 0, "")
+
+
+def _read(raw: bytes | None) -> tuple[Job[Any, Any] | None, JobMessage | None]:
+    try:
+        message = None if raw is None else decode_job(raw)
+    except UndecodableError:
+        message = None
+    return (discover().get(message.function) if message else None), message
+
+
+def _result(claim: Claim, message: JobMessage | None, reason: str) -> bytes:
+    now = int(time() * 1000)
+    return to_json(
+        {
+            "t": claim.attempts_spent,
+            "f": message.function if message else UNKNOWN,
+            "a": [],
+            "k": {},
+            "et": message.enqueued_ms if message else now,
+            "s": False,
+            "r": cancelled_result(reason),
+            "st": now,
+            "ft": now,
+            "q": claim.queue.key,
+            "id": claim.run_id,
+        }
+    )
+
+
+def _result_ms(job: Job[Any, Any] | None) -> int:
+    return max(job.result_ttl_ms if job else 0, _LEAST_RESULT_MS)
+
+
+def _record(claim: Claim, message: JobMessage | None, reason: str, by: str) -> bytes:
+    now = time()
+    ending = Ending(state=State.CANCELLED, reason=reason)
+    record = attempt_record(claim, message, ending, started=now, ended=now, worker=by)
+    return record.to_bytes()
