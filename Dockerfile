@@ -24,4 +24,5 @@ EXPOSE 8500
 HEALTHCHECK --interval=10s --timeout=6s --start-period=40s --retries=3 CMD ["deskhand", "health", "live"]
 # `exec` form: SIGTERM reaches the worker, which drains within SHUTDOWN_GRACE (25 s). Stop with 35 s.
 STOPSIGNAL SIGTERM
+# One process. For more, all on this port: ["deskhand", "run"] with PROCESSES, and `docker run --init`.
 CMD ["arq", "worker.main.WorkerSettings"]

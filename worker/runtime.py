@@ -14,6 +14,7 @@ from worker.background import cancel
 from worker.clock import utc_now
 from worker.engine.fleet import sizes
 from worker.enqueuer import Pool
+from worker.group import Member, Siblings
 from worker.ledger import Ledger
 from worker.lifespan import Resources, open_resources
 from worker.migrate import MigrationError, pending
@@ -42,9 +43,13 @@ class Runtime:
 async def startup(ctx: dict[str, Any]) -> None:
     """ARQ's `on_startup`. Raises StartupError."""
     stack = ctx["stack"] = AsyncExitStack()
-    runtime = await stack.enter_async_context(open_runtime(ctx["settings"], ctx["redis"]))
+    member: Member | None = ctx.get("member")
+    opened = open_runtime(ctx["settings"], ctx["redis"], member)
+    runtime = await stack.enter_async_context(opened)
     ctx["runtime"] = runtime
     ctx["resources"] = runtime.resources
+    if member is not None:
+        member.orders.ready()
 
 
 async def shutdown(ctx: dict[str, Any]) -> None:
@@ -55,21 +60,31 @@ async def shutdown(ctx: dict[str, Any]) -> None:
 
 
 @asynccontextmanager
-async def open_runtime(settings: Settings, pool: Pool) -> AsyncIterator[Runtime]:
+async def open_runtime(
+    settings: Settings, pool: Pool, member: Member | None = None
+) -> AsyncIterator[Runtime]:
     """Health first, so that probes see the start; the ledger last, so that it ends first."""
     queues = list(settings.queues().values())
     metrics = Metrics(((job.queue, job.name) for job in all_jobs()), version=__version__)
     health = Health(service=settings.service_name, version=__version__)
     async with AsyncExitStack() as stack:
         unsubscribing = Unsubscribing()
+        siblings = None
+        if member is not None:
+            siblings = Siblings(member, health, patience=settings.start_timeout)
         sidecar = Sidecar(
             health,
             metrics,
             refresh=lambda: _refresh(pool, metrics, queues),
+            merge=siblings.merge if siblings else None,
             routes=unsubscribing.routes(),
         )
-        await _start(sidecar, settings)
+        await _start(sidecar, settings, member)
         stack.push_async_callback(sidecar.stop)
+        if member is not None and siblings is not None:
+            await stack.enter_async_context(siblings.serving(sidecar))
+            if not member.is_burst:  # there they end one after the other
+                health.add_siblings(siblings.check)
         resources = await stack.enter_async_context(
             open_resources(settings, pool=pool, meter=metrics)
         )
@@ -85,7 +100,10 @@ async def open_runtime(settings: Settings, pool: Pool) -> AsyncIterator[Runtime]
         yield Runtime(resources, metrics, health, sidecar)
 
 
-async def _start(sidecar: Sidecar, settings: Settings) -> None:
+async def _start(sidecar: Sidecar, settings: Settings, member: Member | None) -> None:
+    if member is not None:
+        await sidecar.start_on(member.sockets)
+        return
     try:
         await sidecar.start(settings.host, settings.port)
     except OSError as error:

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, PositiveInt
 
 from jobs.kit import QUEUES, Exponential, Queue, Retry
 from worker.settings_types import (
@@ -15,10 +15,17 @@ from worker.settings_types import (
     Seconds,
 )
 
+MOST_PROCESSES = 64
+
 
 class RunningSettings(BaseModel):
     """Queues, leases, waits."""
 
+    processes: PositiveInt = Field(
+        1,
+        le=MOST_PROCESSES,
+        description="Worker processes that `deskhand run` starts, for more than one core.",
+    )
     worker_queues: QueueNames = Field(
         tuple(QUEUES), description="Queues that this process serves, separated by commas."
     )

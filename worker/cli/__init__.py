@@ -10,6 +10,7 @@ from worker import __version__
 from worker.cli.config import config
 from worker.cli.dead import dead
 from worker.cli.events import events
+from worker.cli.group import work
 from worker.cli.jobs import cancel, enqueue, health, jobs
 from worker.cli.prune import prune
 from worker.cli.queues import queues
@@ -24,6 +25,7 @@ def main() -> None:
     """deskhand: the back office's worker."""
 
 
-_RUNS = (enqueue, cancel, queues, events, dead, prune)
-for command in (run, migrate, tour, jobs, *_RUNS, health, config):
+_RUNNING = (run, work, migrate, tour, health, config)
+_RUNS = (jobs, enqueue, cancel, queues, events, dead, prune)
+for command in (*_RUNNING, *_RUNS):
     main.add_command(command)

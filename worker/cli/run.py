@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 import arq.worker
 import click
 
+from worker.cli.group import run_group
 from worker.cli.tools import (
     connected,
     fail,
@@ -21,16 +22,24 @@ from worker.embedded import AlreadyRunningError, EmbeddedError, services
 from worker.migrate import migrate as apply_migrations
 from worker.migrate import pending
 from worker.settings import Settings, export
+from worker.settings_running import MOST_PROCESSES
 
 
 @click.command()
 @click.option("--queues", help="Serve only these, separated by commas (WORKER_QUEUES).")
+@click.option(
+    "--processes",
+    type=click.IntRange(1, MOST_PROCESSES),
+    help="Worker processes, for more than one core (PROCESSES).",
+)
 @click.option("--burst", is_flag=True, help="End when all queues are empty.")
 @click.option("--demo", is_flag=True, help="Load the demo tenants and take the tour.")
-def run(*, queues: str | None, burst: bool, demo: bool) -> None:
+def run(*, queues: str | None, processes: int | None, burst: bool, demo: bool) -> None:
     """Run the worker; on private services under VAR_DIR where no URL is set."""
     if queues is not None:
         export(worker_queues=queues)
+    if processes is not None:
+        export(processes=str(processes))
     settings = settings_or_exit()
     # Until the worker listens itself: unwind, so that private services stop.
     signal.signal(signal.SIGTERM, lambda signum, _: sys.exit(128 + signum))
@@ -38,6 +47,8 @@ def run(*, queues: str | None, burst: bool, demo: bool) -> None:
         _start_missing_services(settings, stack)
         if demo:
             stack.enter_context(_taking_the_tour())
+        if settings.processes > 1:
+            sys.exit(run_group(settings, burst=burst))
         # Only now: the worker's module reads the settings, and the URLs have just been set.
         from worker.main import WorkerSettings  # noqa: PLC0415 - see above
 

@@ -58,6 +58,7 @@ class Worker(ArqWorker):
         self.worker_id = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
         self._stopping = asyncio.Event()
         self._hurry = asyncio.Event()
+        self._is_signalled = False
         self.engine: Engine | None = None
         self._ending: asyncio.Task[None] | None = None
 
@@ -115,6 +116,7 @@ class Worker(ArqWorker):
             loop.add_signal_handler(signum, self.handle_sig, signum)
         self._stopping.clear()  # `--watch` runs the same worker again
         self._hurry.clear()
+        self._is_signalled = False
         configure(level=self.settings.log_level, fmt=self.settings.log_format)
         pool = self._pool if isinstance(self._pool, Pool) else await self._connect()
         self._pool = pool
@@ -219,16 +221,35 @@ class Worker(ArqWorker):
     @override
     def handle_sig(self, signum: Signals) -> None:
         """The first signal drains, the second gives everything back at once."""
+        if self._is_signalled:
+            self._hurry.set()
+        self._is_signalled = True
+        self._stop(signum)
+
+    def _stop(self, signum: Signals) -> None:
         if self.engine is None and self.main_task is not None:
             # Still starting: nothing is in hand.
             self._ending = asyncio.get_running_loop().create_task(cancel([self.main_task]))
         if self._stopping.is_set():
-            self._hurry.set()
             return
         _log.info("Stopping", signal=Signals(signum).name)
         self._stopping.set()
         if self.on_stop is not None:
             self.on_stop(signum)
+
+    def order(self, *, hurry: bool) -> None:
+        """Stop as at the first signal, or with `hurry` as at the second.
+
+        From any thread, at any time; the same order twice is one, and counts as no signal: whoever
+        orders may have been signalled together with this process.
+        """
+        with suppress(RuntimeError):  # the loop is closed: it has stopped
+            self.loop.call_soon_threadsafe(self._obey, hurry)
+
+    def _obey(self, hurry: bool) -> None:  # noqa: FBT001 - call_soon_threadsafe knows no keywords
+        self._stop(Signals.SIGTERM)
+        if hurry:
+            self._hurry.set()
 
     @override
     def handle_sig_wait_for_completion(self, signum: Signals) -> None:

@@ -5,17 +5,17 @@ own routes, and ask who is there themselves.
 """
 
 import asyncio
-import errno
 import math
 import socket
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final
 from uuid import uuid4
 
 from aiohttp import hdrs, web
 
 from worker.sidecar.health import Health, Report
+from worker.sidecar.listening import SidecarError, advice
 from worker.telemetry.logs import get_logger
 from worker.telemetry.metrics import Metrics
 
@@ -36,18 +36,16 @@ _HEADERS: Final = {
 _STARTED: Final = web.RequestKey("answer_started", bool)
 _log = get_logger(__name__)
 
+Merge = Callable[[bytes, str | None], Awaitable[bytes]]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-class SidecarError(OSError):
-    """The sidecar cannot listen; the sentence says which setting to change."""
 
 
 class Sidecar:
     """Serves `/health…`, `/metrics` and whatever `routes` bring.
 
     `refresh` brings the metrics of the whole cluster up to date (`Metrics.set_queue_sizes`); it is
-    awaited by scrapes, every `REFRESH_EVERY` at most, and a scrape succeeds without it.
+    awaited by scrapes, every `REFRESH_EVERY` at most, and a scrape succeeds without it. `merge`
+    adds to a scrape what other processes would have answered to the same Accept header.
     """
 
     def __init__(
@@ -56,10 +54,12 @@ class Sidecar:
         metrics: Metrics,
         *,
         refresh: Callable[[], Awaitable[None]] | None = None,
+        merge: Merge | None = None,
         routes: Iterable[web.AbstractRouteDef] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._metrics = metrics
+        self._merge = merge
         self._refreshed = _Refreshed(refresh, clock) if refresh is not None else None
         self._runner: web.AppRunner | None = None
         self.app = web.Application(middlewares=[_errors_as_json])
@@ -75,14 +75,24 @@ class Sidecar:
 
     async def start(self, host: str, port: int) -> None:
         """Listen. Raises SidecarError when the address is taken, not ours or not allowed."""
-        runner = web.AppRunner(self.app, access_log=None, shutdown_timeout=_CLOSE_TIMEOUT)
-        await runner.setup()
+        runner = await self._set_up()
         try:
             await web.TCPSite(runner, host, port).start()
         except OSError as error:
             await runner.cleanup()
-            raise SidecarError(_advice(host, port, error)) from error
+            raise SidecarError(advice(host, port, error)) from error
         self._runner = runner
+
+    async def start_on(self, sockets: Sequence[socket.socket]) -> None:
+        """Listen on sockets that other processes may listen on, too."""
+        self._runner = runner = await self._set_up()
+        for each in sockets:
+            await web.SockSite(runner, each).start()
+
+    async def _set_up(self) -> web.AppRunner:
+        runner = web.AppRunner(self.app, access_log=None, shutdown_timeout=_CLOSE_TIMEOUT)
+        await runner.setup()
+        return runner
 
     async def stop(self) -> None:
         """Stop listening; answers under way get a moment."""
@@ -93,12 +103,18 @@ class Sidecar:
             await runner.cleanup()
 
     async def _scrape(self, request: web.Request) -> web.Response:
+        accept = request.headers.get(hdrs.ACCEPT)
+        body, content_type = await self.exposition(accept)
+        if self._merge is not None:
+            body = await self._merge(body, accept)
+        return web.Response(body=body, headers={hdrs.CONTENT_TYPE: content_type})
+
+    async def exposition(self, accept: str | None) -> tuple[bytes, str]:
+        """The metrics of this process, and their content type."""
         if self._refreshed is not None and not await self._refreshed.is_fresh():
             self._metrics.collect_failed("cluster")
         # In a thread: thousands of series take tens of milliseconds to print.
-        accept = request.headers.get(hdrs.ACCEPT)
-        body, content_type = await asyncio.to_thread(self._metrics.render, accept)
-        return web.Response(body=body, headers={hdrs.CONTENT_TYPE: content_type})
+        return await asyncio.to_thread(self._metrics.render, accept)
 
 
 class _Refreshed:
@@ -197,14 +213,3 @@ async def _secure(request: web.Request, response: web.StreamResponse) -> None:
     for name, value in _HEADERS.items():
         response.headers.setdefault(name, value)
     response.headers[hdrs.SERVER] = "deskhand"  # and not the versions behind it
-
-
-def _advice(host: str, port: int, error: OSError) -> str:
-    """What to change so that the sidecar can listen."""
-    if error.errno == errno.EADDRINUSE:
-        return f"{host}:{port} is taken by another process: stop it, or set PORT to a free one"
-    if error.errno == errno.EACCES:
-        return f"not allowed to listen on {host}:{port}: set PORT to 1024 or more"
-    if error.errno == errno.EADDRNOTAVAIL or isinstance(error, socket.gaierror):
-        return f"{host!r} is no address of this machine: set HOST to 127.0.0.1 or 0.0.0.0"
-    return f"cannot listen on {host}:{port} (HOST, PORT): {error.strerror or error}"

@@ -11,6 +11,8 @@ Red lights, and what to do:
                       dependency; restarting the worker helps nobody.
                       `draining`: SIGTERM came; runs end or are given back. Wait.
 `/health/startup` 503 the start is not through yet.
+`/health/live` 503    `incomplete`: of several processes one has been away or stuck for 90 s, and
+                      their supervisor did not mend it. Restart them all.
 `/health` 503         as ready. 200 `degraded`: it works, but something fails: a required one since
                       less than 10 s, or one that jobs can do without. Look at `checks`.
 """
@@ -18,24 +20,26 @@ Red lights, and what to do:
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
-from typing import Any, Final, Literal, cast
+from typing import Final, Literal, cast
 
 from worker import __version__
+from worker.sidecar.dependency import TIMEOUT, Check, Dependency, failure_of, look_at, tell
 from worker.telemetry.logs import get_logger
 from worker.telemetry.redaction import redact
 
+__all__ = ["TIMEOUT", "Check", "Health", "Report"]
+
 State = Literal["starting", "running", "draining", "stopped"]
-Check = Callable[[], Awaitable[Mapping[str, object] | None]]
 Facts = Callable[[], Mapping[str, object]]
 
 INTERVAL: Final = timedelta(seconds=5)
-TIMEOUT: Final = timedelta(seconds=2)
-GRACE: Final = timedelta(seconds=10)
 STALL: Final = timedelta(seconds=60)
+LOST: Final = timedelta(seconds=90)
+_SIBLINGS: Final = "processes"
 
 _log = get_logger(__name__)
 
@@ -46,29 +50,6 @@ class Report:
 
     status: HTTPStatus
     body: Mapping[str, object]
-
-
-@dataclass(slots=True)
-class _Dependency:
-    """What is known of one dependency; `since` is when it began to fail, or to be well."""
-
-    name: str
-    check: Check
-    is_required: bool
-    since: float
-    task: asyncio.Task[Mapping[str, object]] | None = None
-    is_known: bool = False
-    failing_since: float | None = None
-    latency: float | None = None
-    detail: Mapping[str, object] = field(default_factory=dict)
-    told: str = "ok"  # the status that the log was told last
-
-    def status(self, now: float) -> str:
-        if not self.is_known:
-            return "starting"
-        if self.failing_since is None:
-            return "degraded" if self.detail.get("degraded") else "ok"
-        return "degraded" if now - self.failing_since < GRACE.total_seconds() else "unhealthy"
 
 
 class Health:
@@ -91,7 +72,7 @@ class Health:
         self._started = clock()
         self._beat = self._started
         self._state: State = "starting"
-        self._dependencies: dict[str, _Dependency] = {}
+        self._dependencies: dict[str, Dependency] = {}
         self._facts: Facts = dict
         self._loop: asyncio.Task[None] | None = None
 
@@ -106,7 +87,15 @@ class Health:
         A required one that keeps failing makes the worker unready, another only degraded.
         Add them before `start`: a required one not yet checked means not yet ready.
         """
-        self._dependencies[name] = _Dependency(name, check, required, since=self._clock())
+        self._dependencies[name] = Dependency(name, check, required, since=self._clock())
+
+    def add_siblings(self, check: Check) -> None:
+        """Watch the other processes of this group, for whoever asks any of them about all.
+
+        One that fails makes the group unready, as a required dependency does, and after `LOST` not
+        alive either: then nobody starts it again, and a restart of the whole helps.
+        """
+        self.add(_SIBLINGS, check)
 
     def describe_with(self, facts: Facts) -> None:
         """Add facts to the summary at each request: `saturated`, `paused`, `jobs_left`."""
@@ -158,7 +147,7 @@ class Health:
         for dependency in self._dependencies.values():
             if dependency.task is None or dependency.task.done():
                 dependency.task = asyncio.create_task(self._timed(dependency))
-                dependency.task.add_done_callback(_look_at)
+                dependency.task.add_done_callback(look_at)
         tasks = self._running_checks()
         if tasks:
             await asyncio.wait(tasks, timeout=TIMEOUT.total_seconds())
@@ -177,19 +166,19 @@ class Health:
         tasks = (dependency.task for dependency in self._dependencies.values())
         return [task for task in tasks if task is not None and not task.done()]
 
-    async def _timed(self, dependency: _Dependency) -> Mapping[str, object]:
+    async def _timed(self, dependency: Dependency) -> Mapping[str, object]:
         began = self._clock()
         detail = dict(await dependency.check() or {})
         dependency.latency = self._clock() - began
         return detail
 
-    def _note(self, dependency: _Dependency) -> None:
+    def _note(self, dependency: Dependency) -> None:
         """Take over how the check ended; one that still runs has failed."""
         task = dependency.task
         if task is None:  # added while the others were running
             return
         now = self._clock()
-        error = _failure(task)
+        error = failure_of(task)
         if error is None:
             if dependency.failing_since is not None:
                 dependency.since = now
@@ -201,12 +190,14 @@ class Health:
             dependency.latency = None
             task.cancel()
         dependency.is_known = True
-        _tell(dependency, dependency.status(now), error)
+        tell(dependency, dependency.status(now), error)
 
     def live(self) -> Report:
         """Red when only a restart helps. Never because of a dependency."""
         if self._state == "stopped" or self._is_stalled():
             return self._report("stopped" if self._state == "stopped" else "stalled", ok=False)
+        if self._state == "running" and self._has_lost_siblings():
+            return self._report("incomplete", ok=False)
         return self._report("ok")
 
     def startup(self) -> Report:
@@ -218,6 +209,10 @@ class Health:
         """Red when it cannot work: not yet, no more, or without what jobs need."""
         status = self._status()
         return self._report(status, ok=status in {"ok", "degraded"})
+
+    def own(self) -> str:
+        """This process's own status, whatever its siblings'."""
+        return self._status(without=_SIBLINGS)
 
     def summary(self) -> Report:
         """As `ready`, with facts."""
@@ -231,17 +226,21 @@ class Health:
         """What the checks returned, for people who are signed in."""
         return {name: dependency.detail for name, dependency in self._dependencies.items()}
 
+    def _has_lost_siblings(self) -> bool:
+        siblings = self._dependencies.get(_SIBLINGS)
+        return siblings is not None and siblings.failed_for(self._clock()) >= LOST.total_seconds()
+
     def _is_stalled(self) -> bool:
         silence = self._clock() - self._beat
         return self._state == "running" and silence >= STALL.total_seconds()
 
-    def _status(self) -> str:
+    def _status(self, *, without: str = "") -> str:
         if self._state != "running":
             return self._state
         if self._is_stalled():
             return "stalled"
         now = self._clock()
-        dependencies = self._dependencies.values()
+        dependencies = [each for each in self._dependencies.values() if each.name != without]
         required = {each.status(now) for each in dependencies if each.is_required}
         for worst in ("unhealthy", "starting"):
             if worst in required:
@@ -259,7 +258,7 @@ class Health:
         }
         return Report(HTTPStatus.OK if ok else HTTPStatus.SERVICE_UNAVAILABLE, body)
 
-    def _shown(self, dependency: _Dependency, now: float) -> dict[str, object]:
+    def _shown(self, dependency: Dependency, now: float) -> dict[str, object]:
         latency = dependency.latency
         since = datetime.fromtimestamp(self._wall() - (now - dependency.since), UTC)
         return {
@@ -267,30 +266,3 @@ class Health:
             "latency_ms": None if latency is None else round(latency * 1000, 1),
             "since": since.isoformat(timespec="seconds").replace("+00:00", "Z"),
         }
-
-
-def _look_at(task: asyncio.Task[Any]) -> None:
-    """Spare asyncio the complaint that nobody looked at an error (of a check given up on)."""
-    if not task.cancelled():
-        task.exception()
-
-
-def _failure(task: asyncio.Task[Any]) -> BaseException | None:
-    """Why the check failed, if so; one that is still running has failed."""
-    if not task.done():
-        return TimeoutError(f"no answer for {TIMEOUT.total_seconds():.0f} s")
-    return TimeoutError("the check was cancelled") if task.cancelled() else task.exception()
-
-
-def _tell(dependency: _Dependency, status: str, error: BaseException | None) -> None:
-    """Log a change of status: only the log says why."""
-    if status == dependency.told:
-        return
-    dependency.told = status
-    fields = {"dependency": dependency.name, "status": status, "required": dependency.is_required}
-    if status == "ok":
-        _log.info("Dependency is well", **fields)
-    elif status == "unhealthy" and dependency.is_required:
-        _log.error("Dependency keeps failing", **fields, error=error)
-    else:
-        _log.warning("Dependency fails", **fields, error=error)

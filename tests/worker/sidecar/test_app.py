@@ -10,8 +10,9 @@ from aiohttp import web
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from worker.sidecar import app as app_module
-from worker.sidecar.app import Sidecar, SidecarError
+from worker.sidecar.app import Sidecar
 from worker.sidecar.health import Health
+from worker.sidecar.listening import SidecarError
 from worker.telemetry.metrics import Metrics
 
 PATHS = [

@@ -269,3 +269,24 @@ async def test_probes_ask_nobody_and_the_background_does(
     asked = redis.asked
     await asyncio.sleep(0.05)
     assert redis.asked == asked
+
+
+async def test_siblings_that_are_away_make_it_unready_and_after_long_not_alive(
+    health: Health, clock: Clock
+) -> None:
+    siblings = Dependency()
+    health.add_siblings(siblings.check)
+    health.running()
+    await health.check_now()
+    siblings.is_up = False
+
+    await health.check_now()
+    assert said(health.ready()) == (OK, "degraded")
+    clock.seconds += 10
+    health.heartbeat()
+    assert said(health.ready()) == (UNAVAILABLE, "unhealthy")
+    assert health.own() == "ok"
+    assert said(health.live()) == (OK, "ok")
+    clock.seconds += 80
+    health.heartbeat()
+    assert said(health.live()) == (UNAVAILABLE, "incomplete")
