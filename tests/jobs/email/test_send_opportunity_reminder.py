@@ -1,31 +1,26 @@
-import asyncio
 from datetime import UTC, datetime, timedelta
-from email import message_from_bytes, policy
 from email.message import EmailMessage
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from clients.errors import RequestRejectedError
-from clients.object_storage import ObjectNotFoundError
 from jobs.email.send_opportunity_reminder import OpportunityReminder, send_opportunity_reminder
-from jobs.kit import Cancel, JobContext, PayloadError
-from tests.conftest import MakeContext, User
+from jobs.kit import PayloadError
+from tests.conftest import User
 from tests.jobs.email.notices import insert_notice
-from worker.lifespan import Resources
+from worker.ending import Reason
+from worker.testing import Clock, Rig
 
 if TYPE_CHECKING:
     import asyncpg
 
 NOW = datetime(2026, 12, 3, 9, 0, tzinfo=UTC)
 DUE_AT = datetime.fromisoformat("2026-12-05T17:00-05:00")
-NAME = "email.send_opportunity_reminder"
 
 
 @pytest.fixture
-def ctx(make_ctx: MakeContext, user: User) -> JobContext:
-    return make_ctx(NAME, tenant_id=user.tenant_id, now=NOW)
+def clock() -> Clock:
+    return Clock(NOW)
 
 
 @pytest.fixture
@@ -49,20 +44,6 @@ async def reminder(db: "asyncpg.Pool[asyncpg.Record]", user: User) -> Opportunit
     )
 
 
-async def mails(resources: Resources) -> list[EmailMessage]:
-    """What lies in the mail directory, parsed as a mail program would."""
-
-    def read() -> list[bytes]:
-        directory = Path(resources.settings.var_dir, "mail")
-        return [path.read_bytes() for path in sorted(directory.glob("*.eml"))]
-
-    parsed = [
-        message_from_bytes(content, policy=policy.default)
-        for content in await asyncio.to_thread(read)
-    ]
-    return [message for message in parsed if isinstance(message, EmailMessage)]
-
-
 def part(message: EmailMessage, kind: str) -> str:
     body = message.get_body((kind,))
     assert body is not None
@@ -70,11 +51,11 @@ def part(message: EmailMessage, kind: str) -> str:
 
 
 async def test_the_mail_says_what_the_database_says(
-    ctx: JobContext, reminder: OpportunityReminder, resources: Resources, user: User
+    rig: Rig, reminder: OpportunityReminder, user: User
 ) -> None:
-    receipt = await send_opportunity_reminder(ctx, reminder)
+    receipt = (await rig.run(send_opportunity_reminder, reminder)).succeeded()
 
-    (mail,) = await mails(resources)
+    (mail,) = [sent.message for sent in rig.mails]
     (to,) = mail["To"].addresses
     assert (to.addr_spec, to.display_name) == (user.email, user.full_name)
     assert mail["Subject"] == "Hatırlatma: 2 ihale, en yakın son teklif tarihi 6 Aralık 2026"
@@ -89,12 +70,11 @@ async def test_the_mail_says_what_the_database_says(
 
 async def test_the_delivery_is_recorded(
     db: "asyncpg.Pool[asyncpg.Record]",
-    ctx: JobContext,
+    rig: Rig,
     reminder: OpportunityReminder,
-    resources: Resources,
     user: User,
 ) -> None:
-    receipt = await send_opportunity_reminder(ctx, reminder)
+    receipt = (await rig.run(send_opportunity_reminder, reminder)).succeeded()
 
     row = await db.fetchrow("select * from deliveries")
     assert row is not None
@@ -104,70 +84,64 @@ async def test_the_delivery_is_recorded(
 
 
 async def test_the_way_out_is_a_link_and_a_header(
-    ctx: JobContext, reminder: OpportunityReminder, resources: Resources, user: User
+    rig: Rig, reminder: OpportunityReminder, user: User
 ) -> None:
-    await send_opportunity_reminder(ctx, reminder)
+    (await rig.run(send_opportunity_reminder, reminder)).succeeded()
 
-    (mail,) = await mails(resources)
-    link = f"{ctx.links}/unsubscribe/{user.unsubscribe_token}"
+    (mail,) = [sent.message for sent in rig.mails]
+    link = f"{rig.resources.links}/unsubscribe/{user.unsubscribe_token}"
     assert mail["List-Unsubscribe"] == f"<{link}>"
     assert link in part(mail, "plain")
     assert link in part(mail, "html")
 
 
-async def test_two_runs_a_day_are_one_mail(
-    make_ctx: MakeContext, reminder: OpportunityReminder, resources: Resources, user: User
-) -> None:
-    receipts = [
-        await send_opportunity_reminder(
-            make_ctx(NAME, tenant_id=user.tenant_id, now=NOW + timedelta(hours=hours)), reminder
-        )
-        for hours in (0, 11, 12)  # the third is the next day in Istanbul
-    ]
+async def test_two_runs_a_day_are_one_mail(rig: Rig, reminder: OpportunityReminder) -> None:
+    statuses = []
+    for hours in (0, 11, 1):  # the third is the next day in Istanbul
+        rig.clock.move(hours=hours)
+        ended = await rig.run(send_opportunity_reminder, reminder)
+        statuses.append(ended.succeeded().status)
 
-    assert [receipt.status for receipt in receipts] == ["sent", "already_sent", "sent"]
-    assert len(await mails(resources)) == 2
+    assert statuses == ["sent", "already_sent", "sent"]
+    assert len(rig.mails) == 2
 
 
 @pytest.mark.parametrize("notice_ids", [(), ("closed",), ("unknown",)])
 async def test_an_empty_list_is_no_mail(
-    ctx: JobContext,
+    rig: Rig,
     reminder: OpportunityReminder,
-    resources: Resources,
     notice_ids: tuple[str, ...],
 ) -> None:
-    with pytest.raises(Cancel, match="no opportunity"):
-        await send_opportunity_reminder(ctx, reminder.model_copy(update={"notice_ids": notice_ids}))
+    empty = reminder.model_copy(update={"notice_ids": notice_ids})
 
-    assert await mails(resources) == []
+    assert "no opportunity" in (await rig.run(send_opportunity_reminder, empty)).cancelled()
+
+    assert rig.mails == []
 
 
 async def test_a_user_who_is_gone_gets_nothing(
     db: "asyncpg.Pool[asyncpg.Record]",
-    ctx: JobContext,
+    rig: Rig,
     reminder: OpportunityReminder,
-    resources: Resources,
 ) -> None:
     await db.execute("delete from users")
 
-    with pytest.raises(Cancel, match="no such user"):
-        await send_opportunity_reminder(ctx, reminder)
-
-    assert await mails(resources) == []
+    assert "no such user" in (await rig.run(send_opportunity_reminder, reminder)).cancelled()
+    assert rig.mails == []
 
 
 async def test_an_unknown_time_zone_is_named_and_nothing_is_sent(
     db: "asyncpg.Pool[asyncpg.Record]",
-    ctx: JobContext,
+    rig: Rig,
     reminder: OpportunityReminder,
-    resources: Resources,
 ) -> None:
     await db.execute("update users set timezone = 'Mars/Olympus'")
 
-    with pytest.raises(RequestRejectedError, match=r"users\.timezone"):
-        await send_opportunity_reminder(ctx, reminder)
+    ended = await rig.run(send_opportunity_reminder, reminder)
 
-    assert await mails(resources) == []
+    assert "users.timezone" in ended.dead().message
+    assert ended.reason == Reason.REJECTED
+    assert rig.mails == []
 
 
 @pytest.mark.parametrize(
@@ -175,19 +149,19 @@ async def test_an_unknown_time_zone_is_named_and_nothing_is_sent(
     [("Özet raporu.pdf", "application/pdf"), ("özet.bin", "application/octet-stream")],
 )
 async def test_a_report_arrives_byte_for_byte(
-    ctx: JobContext,
+    rig: Rig,
     reminder: OpportunityReminder,
-    resources: Resources,
     name: str,
     content_type: str,
 ) -> None:
     content = bytes(range(256)) * 1000
     key = f"reports/{reminder.tenant_id}/{name}"
-    await ctx.storage.put(key, content)
+    await rig.storage.put(key, content)
 
-    await send_opportunity_reminder(ctx, reminder.model_copy(update={"report_key": key}))
+    with_report = reminder.model_copy(update={"report_key": key})
+    (await rig.run(send_opportunity_reminder, with_report)).succeeded()
 
-    (mail,) = await mails(resources)
+    (mail,) = [sent.message for sent in rig.mails]
     (attachment,) = mail.iter_attachments()
     assert isinstance(attachment, EmailMessage)
     assert attachment.get_filename() == name
@@ -196,24 +170,27 @@ async def test_a_report_arrives_byte_for_byte(
 
 
 async def test_a_report_that_is_not_there_yet_is_waited_for(
-    ctx: JobContext, reminder: OpportunityReminder, resources: Resources
+    rig: Rig, reminder: OpportunityReminder
 ) -> None:
     key = f"reports/{reminder.tenant_id}/late.pdf"
 
-    with pytest.raises(ObjectNotFoundError):
-        await send_opportunity_reminder(ctx, reminder.model_copy(update={"report_key": key}))
+    with_report = reminder.model_copy(update={"report_key": key})
+    ended = await rig.run(send_opportunity_reminder, with_report)
 
-    assert await mails(resources) == []
+    assert ended.retrying() >= timedelta(seconds=5)
+    assert rig.mails == []
 
 
 async def test_a_report_that_is_too_large_is_refused(
-    ctx: JobContext, reminder: OpportunityReminder
+    rig: Rig, reminder: OpportunityReminder
 ) -> None:
     key = f"reports/{reminder.tenant_id}/large.pdf"
-    await ctx.storage.put(key, bytes(10 * 1024 * 1024 + 1))
+    await rig.storage.put(key, bytes(10 * 1024 * 1024 + 1))
 
-    with pytest.raises(RequestRejectedError, match="10 MB"):
-        await send_opportunity_reminder(ctx, reminder.model_copy(update={"report_key": key}))
+    with_report = reminder.model_copy(update={"report_key": key})
+    ended = await rig.run(send_opportunity_reminder, with_report)
+
+    assert "10 MB" in ended.dead().message
 
 
 TENANT = "0b8a5c44-7f7a-4f6e-9a39-2d2bd4a4d6d2"
