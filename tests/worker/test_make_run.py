@@ -284,6 +284,21 @@ def test_ctrl_c_after_the_tour_leaves_nothing_behind(directory: Path) -> None:
     assert list((directory / "var/tmp").iterdir()) == []
 
 
+def test_two_processes_take_one_tour_and_leave_nothing_behind(directory: Path) -> None:
+    with running(directory, "--demo", "--processes", "2") as house:
+        house.wait_for(DONE)
+        assert house.output.count(STARTED) == 2
+        assert house.output.count("PostgreSQL is up") == house.output.count(DONE) == 1
+        assert house.get("/health/ready").status_code == 200
+
+        house.press_ctrl_c()
+
+        assert house.process.wait(40) == 0
+    assert house.left_behind() == {}
+    assert "Traceback" not in house.output
+    assert list((directory / "var/tmp").iterdir()) == []
+
+
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_in_the_middle_of_the_tour_leaves_nothing_behind(
     directory: Path, signum: signal.Signals

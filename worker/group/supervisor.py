@@ -138,13 +138,11 @@ class Supervisor:
         ours, theirs = socket.socketpair()
         with ours, theirs:
             ours.settimeout(0)
-            process = await asyncio.create_subprocess_exec(
-                *self._program(number, theirs.fileno()),
-                stdin=asyncio.subprocess.DEVNULL,
-                pass_fds=(theirs.fileno(), *self._shared),
-                # Ctrl-C and a closed terminal are the supervisor's business, which tells them.
-                start_new_session=True,
-            )
+            try:
+                process = await self._spawn(number, theirs.fileno())
+            except OSError as error:  # no memory, or too many processes
+                _log.error("A process cannot be started", process=number, reason=error.strerror)
+                return 0, 1
             theirs.close()
             self._processes[number], self._channels[number] = process, ours
             if self._stopping.is_set():  # told while it was being started
@@ -155,6 +153,15 @@ class Supervisor:
             finally:
                 await cancel([hearing])
                 del self._processes[number], self._channels[number]
+
+    async def _spawn(self, number: int, channel: int) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
+            *self._program(number, channel),
+            stdin=asyncio.subprocess.DEVNULL,
+            pass_fds=(channel, *self._shared),
+            # Ctrl-C and a closed terminal are the supervisor's business, which tells them.
+            start_new_session=True,
+        )
 
     async def _hear(self, channel: socket.socket) -> None:
         with suppress(OSError):

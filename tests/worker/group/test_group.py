@@ -202,6 +202,12 @@ async def test_one_port_answers_for_all_of_them(group: Group) -> None:
     assert first in group.workers
     assert len(group.workers) == 2
 
+    os.kill(first, signal.SIGSTOP)  # stuck, and still there
+
+    await group.until_answer("/health/ready", 503, within=40)
+    os.kill(first, signal.SIGCONT)
+    await group.until_answer("/health/ready", 200)
+
 
 async def scraped(group: Group) -> dict[str, float]:
     reply = await group.get("/metrics")

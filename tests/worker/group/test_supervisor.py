@@ -147,6 +147,16 @@ async def test_one_that_is_told_while_it_starts_hears_it(group: Group) -> None:
     assert len(group.starts) == 1
 
 
+async def test_a_program_that_cannot_be_started_ends_all(
+    group: Group, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", str(group.diary / "nothing"))
+
+    assert await ended(group.supervisor(UP)) == 1
+
+    assert group.starts == []
+
+
 def test_waits_grow_up_to_a_bound() -> None:
     patience = Patience()
 
