@@ -1,6 +1,7 @@
 """`deskhand run --processes N`: the supervisor, and the hidden command of each process."""
 
 import asyncio
+import os
 import shutil
 import socket
 import sys
@@ -81,6 +82,8 @@ def work(
     *, number: int, count: int, channel: int, folder: Path, listen: tuple[int, ...], burst: bool
 ) -> None:
     """Be one process of a group: an ordinary worker that the supervisor orders about."""
+    for inherited in (channel, *listen):  # and by nobody in turn
+        os.set_inheritable(inherited, False)  # noqa: FBT003 - its only form
     settings = settings_or_exit()
     orders = Orders(socket.socket(fileno=channel), grace=settings.shutdown_grace)
     orders.start()

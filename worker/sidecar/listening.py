@@ -21,18 +21,30 @@ def listen(host: str, port: int) -> list[socket.socket]:
         try:
             found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
             for family, _, _, _, address in dict.fromkeys(found):
-                listening = undo.enter_context(socket.socket(family, socket.SOCK_STREAM))
-                listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                if family == socket.AF_INET6:
-                    listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-                place = (address[0], port_of(sockets[0]) if sockets else port, *address[2:])
-                listening.bind(place)
+                listening = _socket(family)
+                if listening is None:
+                    continue
+                undo.enter_context(listening)
+                listening.bind((address[0], port, *address[2:]))
                 listening.listen(_BACKLOG)
                 sockets.append(listening)
+                port = port_of(listening)  # the others on the same
         except OSError as error:
             raise SidecarError(advice(host, port, error)) from error
         undo.pop_all()
         return sockets
+
+
+def _socket(family: int) -> socket.socket | None:
+    """None for a family that this machine does not speak, as asyncio has it."""
+    try:
+        made = socket.socket(family, socket.SOCK_STREAM)
+    except OSError:
+        return None
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if family == socket.AF_INET6:
+        made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    return made
 
 
 def port_of(listening: socket.socket) -> int:

@@ -254,6 +254,8 @@ async def test_without_their_supervisor_they_finish_and_end(group: Group, load: 
     supervisor = group.run("--processes", "2")
     await group.until_logged("Worker started", 2)
     workers = group.workers
+    folder = folder_of(min(workers))
+    assert {path.name for path in folder.iterdir()} == {"0.sock", "1.sock"}
     number = await load.add(NAP, seconds=2)
     await load.until(number, "begin")
 
@@ -266,6 +268,13 @@ async def test_without_their_supervisor_they_finish_and_end(group: Group, load: 
     await until(are_gone, within=30)
     assert load.count("end") == {number: 1}
     assert group.log.count("Worker stopped") == 2
+    assert not folder.exists()
+
+
+def folder_of(pid: int) -> Path:
+    """Where the processes of a group have their sockets."""
+    words = Path("/proc", str(pid), "cmdline").read_bytes().decode().split("\0")
+    return Path(next(word for word in words if word.startswith("--folder=")).partition("=")[2])
 
 
 async def test_a_burst_on_private_services_ends_with_the_work(tmp_path: Path) -> None:
