@@ -1,6 +1,7 @@
 """Jobs for the tests of the kit."""
 
 import asyncio
+import os
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -16,7 +17,7 @@ class End(Payload):
 
 
 @job("rigged.end", queue="default", retry=Retry(attempts=3, backoff=Fixed(60, 0)), timeout=0.2)
-async def end(ctx: JobContext, payload: End) -> Any:  # noqa: C901, PLR0911, PLR0912 - one branch for each way to end
+async def end(ctx: JobContext, payload: End) -> Any:  # noqa: C901, PLR0912 - one branch for each way to end
     match payload.how:
         case "tuple":
             return (1, ctx.now())
@@ -46,9 +47,12 @@ async def end(ctx: JobContext, payload: End) -> Any:  # noqa: C901, PLR0911, PLR
             ctx.log.info("Looked", found=3)
         case "count":
             ctx.meter.sync(integration="sam_gov", operation="import", status="success", added=2)
-        case "offload":
-            return await ctx.offload(divmod, 7, 2)
     return None
+
+
+@job("rigged.find_worker", queue="default")
+async def find_worker(ctx: JobContext, payload: Payload) -> int:
+    return await ctx.offload(os.getpid)
 
 
 class Chain(Payload):
