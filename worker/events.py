@@ -45,6 +45,7 @@ class Kind(StrEnum):
     CANCELLED = "cancelled"
     DEAD_LETTERED = "dead-lettered"
     EXPIRED = "expired"
+    PROGRESS = "progress"
 
 
 _ENDINGS: Mapping[str, Kind] = {
@@ -76,6 +77,8 @@ class Event:
     error_type: str | None = None
     worker: str | None = None
     crashes: int | None = None
+    fraction: float | None = None
+    message: str | None = None
 
 
 async def follow(
@@ -152,21 +155,25 @@ def _told(field: bytes, value: bytes, at: datetime) -> list[Event]:
         case b"+":
             queue, _, job = _text(field[1:]).partition("\n")
             shared = {**known, "kind": Kind.ADDED, "queue": _queue(queue), "job": job}
-            return [Event(run_id=_text(run_id), **shared) for run_id in value.split(b"\n")]
+            told = [Event(run_id=_text(run_id), **shared) for run_id in value.split(b"\n")]
         case b">":
             queue, worker, *_ = _text(field[1:]).split("\n")
             shared = {**known, "kind": Kind.ACTIVE, "queue": _queue(queue), "worker": worker}
-            return [Event(run_id=_text(run_id), **shared) for run_id in value.split(b"\n")]
+            told = [Event(run_id=_text(run_id), **shared) for run_id in value.split(b"\n")]
         case b"!":
             queue, _, crashes = _text(value).partition("\n")
             shared = {**known, "kind": Kind.STALLED, "queue": _queue(queue)}
-            return [Event(run_id=_text(field[1:]), crashes=int(crashes), **shared)]
+            told = [Event(run_id=_text(field[1:]), crashes=int(crashes), **shared)]
+        case b"~":
+            told = [_step(orjson.loads(value), known, _text(field[1:]))]
         case b"=":
-            return [_ending(orjson.loads(value), known, _text(field[1:]))]
+            told = [_ending(orjson.loads(value), known, _text(field[1:]))]
         case b"d":  # version 0.1 wrote one attempt an entry
             record = orjson.loads(value)
-            return [_ending(record, known, str(record["run_id"]))]
-    return []
+            told = [_ending(record, known, str(record["run_id"]))]
+        case _:
+            told = []
+    return told
 
 
 def _ending(record: dict[str, Any], known: dict[str, Any], run_id: str) -> Event:
@@ -180,6 +187,19 @@ def _ending(record: dict[str, Any], known: dict[str, Any], run_id: str) -> Event
         duration=ended - started,
         error_type=record.get("error_type"),
         worker=record["worker"],
+        **known,
+    )
+
+
+def _step(said: dict[str, Any], known: dict[str, Any], run_id: str) -> Event:
+    return Event(
+        kind=Kind.PROGRESS,
+        queue=str(said["queue"]),
+        run_id=run_id,
+        job=str(said["job"]),
+        attempt=int(said["attempt"]),
+        fraction=float(said["fraction"]),
+        message=str(said["message"]),
         **known,
     )
 

@@ -60,6 +60,7 @@ class Resources:
     pool: Pool
     clock: Callable[[], datetime]
     links: str
+    progress: Callable[[Run, float, str], None]
 
     def log_of(self, run: Run) -> FilteringBoundLogger:
         """The logger of a run's job."""
@@ -95,7 +96,12 @@ class Resources:
 
 @asynccontextmanager
 async def open_resources(
-    settings: Settings, *, pool: Pool, meter: Meter, clock: Callable[[], datetime] = utc_now
+    settings: Settings,
+    *,
+    pool: Pool,
+    meter: Meter,
+    progress: Callable[[Run, float, str], None] = lambda *_: None,
+    clock: Callable[[], datetime] = utc_now,
 ) -> AsyncIterator[Resources]:
     """Connect to everything; closes it all in reverse. Raises StartupError."""
     async with AsyncExitStack() as stack:
@@ -118,6 +124,7 @@ async def open_resources(
             pool=pool,
             clock=clock,
             links=str(settings.public_url or settings.sidecar_url).rstrip("/"),
+            progress=progress,
         )
 
 

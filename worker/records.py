@@ -17,7 +17,7 @@ _RANDOM_ID = 32  # digits, ours and ARQ's
 _INSTANTS = ("enqueued_at", "started_at", "ended_at")
 _NEEDED = frozenset({"run_id", "job", "queue", "correlation_id", "worker", "attempt"})
 _TEXTS = (_NEEDED - {"attempt"}) | frozenset(
-    {"label", "replay_of", "reason", "error_type", "error_message", "traceback"}
+    {"label", "replay_of", "reason", "error_type", "error_message", "traceback", "log"}
 )
 _HEADERS = (("label", "label"), ("replay_of", "replay"))
 UNKNOWN = "<unknown>"  # ARQ's own word for a run whose payload cannot be read
@@ -44,6 +44,7 @@ class AttemptRecord:
     error_type: str | None = None
     error_message: str | None = None
     traceback: str | None = None
+    log: str | None = None
 
     def to_bytes(self) -> bytes:
         """JSON, without what is None."""
@@ -88,6 +89,7 @@ def attempt_record(
     started: float,
     ended: float,
     worker: str,
+    log: str | None = None,
 ) -> AttemptRecord:
     """`started` and `ended` in seconds since 1970."""
     headers = message.headers if message else {}
@@ -110,11 +112,18 @@ def attempt_record(
         error_type=failure.error_type if failure else None,
         error_message=plain(failure.message) if failure else None,
         traceback=plain(failure.traceback) if failure else None,
+        log=plain(log),
     )
 
 
 def success_bytes(
-    claim: Claim, message: JobMessage, *, started: float, ended: float, worker: str
+    claim: Claim,
+    message: JobMessage,
+    *,
+    started: float,
+    ended: float,
+    worker: str,
+    log: str | None = None,
 ) -> bytes:
     """The same as bytes for a success, at a third of the work: most attempts are one.
 
@@ -138,6 +147,8 @@ def success_bytes(
     record["worker"] = worker
     if "tenant_id" in message.arguments:
         record["tenant_id"] = tenant_of(message)
+    if log is not None:
+        record["log"] = log
     for field, header in _HEADERS:
         if header in headers:
             record[field] = headers[header]

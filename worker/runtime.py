@@ -18,6 +18,7 @@ from worker.group import Member, Siblings
 from worker.ledger import Ledger
 from worker.lifespan import Resources, open_resources
 from worker.migrate import MigrationError, pending
+from worker.notes import Notes
 from worker.retention import Keep, Retention
 from worker.settings import Settings
 from worker.sidecar.app import Sidecar
@@ -38,6 +39,7 @@ class Runtime:
     metrics: Metrics
     health: Health
     sidecar: Sidecar
+    notes: Notes
 
 
 async def startup(ctx: dict[str, Any]) -> None:
@@ -85,8 +87,9 @@ async def open_runtime(
             await stack.enter_async_context(siblings.serving(sidecar))
             if not member.is_burst:  # there they end one after the other
                 health.add_siblings(siblings.check)
+        notes = await stack.enter_async_context(_noting(pool))
         resources = await stack.enter_async_context(
-            open_resources(settings, pool=pool, meter=metrics)
+            open_resources(settings, pool=pool, meter=metrics, progress=notes.progress)
         )
         await _require_schema(settings)
         unsubscribing.db = resources.db
@@ -97,7 +100,7 @@ async def open_runtime(
         retention = Retention(resources.db, Keep.of(settings))
         await stack.enter_async_context(_running(retention))
         await stack.enter_async_context(_writing(ledger))
-        yield Runtime(resources, metrics, health, sidecar)
+        yield Runtime(resources, metrics, health, sidecar, notes)
 
 
 async def _start(sidecar: Sidecar, settings: Settings, member: Member | None) -> None:
@@ -131,6 +134,17 @@ async def _running(retention: Retention) -> AsyncIterator[None]:
         yield
     finally:
         await cancel([task])
+
+
+@asynccontextmanager
+async def _noting(pool: Pool) -> AsyncIterator[Notes]:
+    notes = Notes(pool)
+    task = asyncio.create_task(notes.run(), name="notes")
+    try:
+        yield notes
+    finally:
+        await cancel([task])
+        notes.close()
 
 
 @asynccontextmanager

@@ -111,6 +111,9 @@ class Tools(Protocol):
 
     def scratch_folder(self) -> AbstractContextManager[Path]: ...
 
+    @property
+    def progress(self) -> Callable[[Run, float, str], None]: ...
+
     async def enqueue(
         self, run: Run, job: "Job[Any, Any]", payload: Payload, *, delay: timedelta | None = None
     ) -> Enqueued: ...
@@ -128,7 +131,7 @@ class JobContext:
 
     @property
     def log(self) -> FilteringBoundLogger:
-        """Its lines carry the run and its correlation id."""
+        """Its lines carry the run and its correlation id; the last 200 stay with the attempt."""
         return self.tools.log_of(self.run)
 
     @property
@@ -169,6 +172,14 @@ class JobContext:
     def scratch(self) -> AbstractContextManager[Path]:
         """A directory for temporary files, gone when the `with` ends."""
         return self.tools.scratch_folder()
+
+    def progress(self, fraction: float, message: str = "") -> None:
+        """Say how far this run is, 0 to 1, for whoever looks. As often as you like: the newest is
+        written a few times a second. Raises ValueError for what is no fraction.
+        """
+        if not 0 <= fraction <= 1:
+            raise ValueError(f"progress is a fraction, 0 to 1, not {fraction}")
+        self.tools.progress(self.run, fraction, message)
 
     def now(self) -> datetime:
         """This instant, aware, in UTC."""

@@ -94,6 +94,8 @@ def _line(event: Event) -> str:
         details.append(f"crashes {event.crashes}")
     if event.duration is not None:
         details.append(f"{_milliseconds(event.duration)} ms")
+    if event.fraction is not None:
+        details.append(f"{event.fraction:.0%} {event.message or ''}".rstrip())
     if event.error_type:
         details.append(event.error_type)
     return "  ".join(_printable(detail) for detail in details)
@@ -114,6 +116,8 @@ def _to_json(event: Event) -> str:
             "error_type": event.error_type,
             "worker": event.worker,
             "crashes": event.crashes,
+            "fraction": event.fraction,
+            "message": event.message,
         }
     )
 

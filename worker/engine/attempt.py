@@ -43,8 +43,10 @@ class Attempts:
         worker_id: str,
         hooks: Hooks,
         aborts: Aborts | None = None,
+        lines_of: Callable[[str], str | None] = lambda _: None,
     ) -> None:
         self._runner = runner
+        self._lines_of = lines_of
         self._aborts = aborts
         self._clock = clock
         self._worker_id = worker_id
@@ -126,6 +128,7 @@ class Attempts:
                     started=hand.started,
                     ended=hand.ended,
                     worker=self._worker_id,
+                    log=self._lines_of(hand.claim.run_id),
                 )
                 hand.finish = success_of(hand, call.message, job, ending, record)
             else:
@@ -147,6 +150,7 @@ class Attempts:
             started=hand.started,
             ended=hand.ended,
             worker=self._worker_id,
+            log=self._lines_of(hand.claim.run_id),
         )
 
     async def after(self, hands: list[InHand]) -> None:

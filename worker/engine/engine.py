@@ -57,6 +57,7 @@ class Engine:
         hooks: Hooks,
         worker_id: str,
         lease: timedelta,
+        lines_of: Callable[[str], str | None] = lambda _: None,
     ) -> None:
         self._redis = redis
         self._queues = queues
@@ -74,7 +75,12 @@ class Engine:
             timeout=max(min(lease.total_seconds() / 2, _PATIENCE[1]), _PATIENCE[0]),
         )
         self._attempts = Attempts(
-            runner, clock=time, worker_id=worker_id, hooks=hooks, aborts=self._store.aborts
+            runner,
+            clock=time,
+            worker_id=worker_id,
+            hooks=hooks,
+            aborts=self._store.aborts,
+            lines_of=lines_of,
         )
         self.hands = Hands(self._attempts, clock=time, on_free=self._freed, on_lost=reporter.lost)
         self._attempts.hands = self.hands

@@ -189,6 +189,7 @@ class Worker(ArqWorker):
             hooks=Hooks(self.on_job_start, self.on_job_end, self.after_job_end),
             worker_id=self.worker_id,
             lease=timedelta(seconds=self.settings.run_lease),
+            lines_of=runtime.notes.take,
         )
         if self.burst and self.max_burst_jobs >= 0:
             engine.pump.limit = self.max_burst_jobs

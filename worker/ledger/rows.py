@@ -40,9 +40,9 @@ async def write_attempts(db: "asyncpg.Pool[asyncpg.Record]", entries: Sequence[E
         await connection.execute(
             """
             insert into job_attempts (event_id, run_id, attempt, outcome, started_at, ended_at,
-                                      worker, error_type, error_message, traceback)
+                                      worker, error_type, error_message, traceback, log)
             select event_id, run_id, attempt, outcome, started_at, ended_at,
-                   worker, error_type, error_message, traceback
+                   worker, error_type, error_message, traceback, log
               from json_populate_recordset(null::job_attempts, $1)
             on conflict (event_id) do nothing
             """,
@@ -126,6 +126,7 @@ def _attempt_row(entry_id: str, record: AttemptRecord) -> dict[str, Any]:
         "error_type": record.error_type,
         "error_message": _text(record.error_message),
         "traceback": _text(record.traceback),
+        "log": _text(record.log),
     }
 
 

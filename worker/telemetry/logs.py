@@ -13,7 +13,7 @@ import logging
 import re
 import sys
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar, Token
 from datetime import UTC, datetime
@@ -29,7 +29,14 @@ from typing_extensions import override
 
 from worker.telemetry.redaction import redact, redact_text
 
-__all__ = ["PROCESS_CORRELATION_ID", "bind_run", "bind_to_task", "configure", "get_logger"]
+__all__ = [
+    "PROCESS_CORRELATION_ID",
+    "bind_run",
+    "bind_to_task",
+    "configure",
+    "get_logger",
+    "send_run_lines_to",
+]
 
 Format = Literal["text", "json"]
 
@@ -45,6 +52,9 @@ _HIDDEN: Final = frozenset({"event", "exc_info", "stack_info", "_record", "_from
 _RUN_FIELDS: Final = ("run_id", "job", "queue", "attempt", "correlation_id")
 RunFields: TypeAlias = tuple[str, str, str, int, str]
 _run: ContextVar[RunFields | None] = ContextVar("run", default=None)
+_OF_JOBS: Final = "jobs."
+RunLines: TypeAlias = Callable[[str, int, str], None]
+_sinks: list[RunLines] = []
 _JSON_FIELDS: Final = frozenset({"timestamp", "level", "message", "logger"})
 # What would break a line, move the cursor or reorder the text on a terminal, and lone surrogates.
 CONTROL: Final = re.compile(
@@ -68,7 +78,7 @@ def configure(*, level: str, fmt: Format, stream: TextIO | None = None) -> None:
     handler = _LineHandler(stream)
     render = _render_json if fmt == "json" else _render_text
     extras = structlog.stdlib.ExtraAdder()
-    handler.setFormatter(ProcessorFormatter(processors=[render], foreign_pre_chain=[extras]))
+    handler.setFormatter(ProcessorFormatter(processors=[_note, render], foreign_pre_chain=[extras]))
     _take_over(handler, number)
     structlog.configure(
         processors=[ProcessorFormatter.wrap_for_formatter],
@@ -170,6 +180,22 @@ class _LineHandler(logging.StreamHandler[TextIO]):
             self.flush()
         except Exception:  # noqa: BLE001 - a closed stream or a broken pipe: nobody reads it
             return
+
+
+def send_run_lines_to(sink: RunLines | None) -> None:
+    """Who hears what jobs log with `ctx.log`: run id, attempt, the redacted line. None: nobody."""
+    _sinks[:] = [] if sink is None else [sink]
+
+
+def _note(_: Any, __: str, event: EventDict) -> ProcessorReturnValue:
+    record, run = event["_record"], _run.get()
+    if _sinks and run is not None and record.name.startswith(_OF_JOBS):
+        context = _context(record, dict(event))
+        said = {name: value for name, value in context.items() if name not in _RUN_FIELDS}
+        message = redact_text(str(event["event"]))
+        line = f"{_timestamp(record.created)} {record.levelname} {CONTROL.sub(escape, message)}"
+        _sinks[0](run[0], run[3], f"{line} {_dump(said)}" if said else line)
+    return event
 
 
 def _render_text(_: Any, __: str, event: EventDict) -> ProcessorReturnValue:

@@ -78,6 +78,8 @@ class Rig:
         self._missing: NotGivenError | None = None
         self._told: dict[str, Told] = {}
         self.counted = Counted()
+        # What jobs said of how far they are: run id, fraction, message.
+        self.progress: list[tuple[str, float, str]] = []
         self.settings = settings or load_settings(var_dir=self._folder)
         self.outbox = Outbox(Sender.parse(self.settings.email_from), self.clock)
         links = self.settings.public_url or self.settings.sidecar_url
@@ -97,6 +99,9 @@ class Rig:
             clock=self.clock,
             links=str(links).rstrip("/"),
             outbox=self.outbox,
+            progress=lambda run, fraction, message: self.progress.append(
+                (run.run_id, fraction, message)
+            ),
         )
 
     def __enter__(self) -> Self:

@@ -183,3 +183,22 @@ def spin_in_c(marks: Path, number: int) -> None:
     """One call of a C function, which looks at no signal handler of Python's for a minute."""
     write_mark(marks, str(os.getpid()), 0, "begin", number)
     pow(7, 10**8)
+
+
+@job("controls.read_pages", queue="default", retry=Retry(attempts=2, backoff=Fixed(0.05)))
+async def read_pages(ctx: JobContext, payload: Failing) -> int:
+    """A page of ten each 40 ms; of itself it says more than anybody could read."""
+    for page in range(1, 11):
+        ctx.progress(page / 10, f"page {page} of 10")
+        ctx.log.info("Page read", page=page, of="ayse.isik@anadolu.example")
+        await asyncio.to_thread(ctx.log.info, "From a thread")
+        await asyncio.sleep(payload.seconds)
+    if ctx.run.attempt <= payload.fails:
+        raise ValueError("once more")
+    return 10
+
+
+@job("controls.chatter", queue="default", retry=ONCE)
+async def chatter(ctx: JobContext, payload: Keyed) -> None:
+    for number in range(1000):
+        ctx.log.info("Line", number=number, text="x" * 2000)
