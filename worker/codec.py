@@ -3,7 +3,8 @@
 `dumps` and `loads` are what a stock pool is given as `job_serializer` and `job_deserializer`.
 Beside ARQ's own keys a job carries `h`, headers that stock readers skip: `c` (words for the
 engine, see jobs/kit/controls.py; always the first), `cid` (correlation id), `replay` (the run it
-replays), `label`, `expires` (ms since 1970: not to be started after that).
+replays), `origin` (the run that the first replay of all replayed), `label`, `expires` (ms since
+1970: not to be started after that).
 
 JSON cannot carry exceptions, and ARQ's `Job.result()` and `abort()` raise what they find: so a
 failure is stored as `{"$error": type, "message": …}` and becomes an exception again in `loads`.
@@ -31,7 +32,7 @@ _AS_PYDANTIC = (
     | orjson.OPT_PASSTHROUGH_SUBCLASS
     | orjson.OPT_NON_STR_KEYS
 )
-EXPIRES = "expires"
+EXPIRES, ORIGIN = "expires", "origin"
 _HEADER_LIMIT = 200  # characters
 _ERROR = "$error"
 _CANCELLED = "CancelledError"

@@ -31,6 +31,7 @@ from clients.smtp import Smtp
 from jobs.kit import Enqueued, Job, JobContext, Payload, Run, all_jobs
 from jobs.kit.context import Mailer, Meter
 from worker.clock import utc_now
+from worker.codec import ORIGIN
 from worker.deliveries import RecordedMailer
 from worker.enqueuer import Pool
 from worker.message import When, correlation_id
@@ -158,7 +159,7 @@ def _run(job: Job[Any, Any], payload: Payload, ctx: dict[str, Any]) -> Run:
         job.name,
         job.queue,
         ctx["job_try"],
-        key or replay_of or run_id,
+        key or headers.get(ORIGIN) or replay_of or run_id,
         ctx["enqueue_time"],
         headers.get("cid", run_id),
         payload.__dict__.get("tenant_id"),  # getattr on a model that lacks it is slow

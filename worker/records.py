@@ -8,7 +8,7 @@ from uuid import UUID
 
 import orjson
 
-from worker.codec import JobMessage
+from worker.codec import EXPIRES, JobMessage
 from worker.ending import Ending, State
 from worker.engine.claims import Claim
 
@@ -59,15 +59,20 @@ class AttemptRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadRecord:
-    """A dead letter: the last attempt, and the payload (or the bytes that are none)."""
+    """A dead letter: the last attempt, and the payload (or the bytes that are none).
+
+    `headers` came with the run and shall come with its replay; None in records of version 0.1.
+    """
 
     last: AttemptRecord
     payload: dict[str, Any] | None
     raw: bytes | None
+    headers: dict[str, str] | None = None
 
     def to_bytes(self) -> bytes:
         raw = None if self.raw is None else b64encode(self.raw).decode()
-        return orjson.dumps({"last": asdict(self.last), "payload": self.payload, "raw": raw})
+        fields = {"last": asdict(self.last), "payload": self.payload, "raw": raw}
+        return orjson.dumps({**fields, "headers": self.headers})
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
@@ -75,10 +80,13 @@ class DeadRecord:
         fields = orjson.loads(data)
         try:
             raw = None if fields["raw"] is None else b64decode(fields["raw"])
-            last, payload = fields["last"], fields["payload"]
+            last, payload, headers = fields["last"], fields["payload"], fields.get("headers")
         except (KeyError, TypeError):
             raise ValueError("this is no dead letter") from None
-        return cls(last=AttemptRecord(**_parsed(last)), payload=payload, raw=raw)
+        if headers is not None and not isinstance(headers, dict):
+            raise ValueError("this is no dead letter: headers is no object")
+        last = AttemptRecord(**_parsed(last))
+        return cls(last=last, payload=payload, raw=raw, headers=headers)
 
 
 def attempt_record(
@@ -181,6 +189,11 @@ def tenant_of(message: JobMessage | None) -> UUID | None:
         return None if tenant_id is None else UUID(str(tenant_id))
     except ValueError:
         return None
+
+
+def headers_of(message: JobMessage) -> dict[str, str]:
+    """What a replay takes over: all but the time until which the run had to start."""
+    return {plain(name): plain(value) for name, value in message.headers.items() if name != EXPIRES}
 
 
 @overload

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import asyncpg
@@ -12,6 +13,7 @@ from jobs.kit import Queue, all_jobs
 from worker import __version__
 from worker.background import cancel
 from worker.clock import utc_now
+from worker.dead_letters import group_older
 from worker.engine.fleet import sizes
 from worker.enqueuer import Pool
 from worker.group import Member, Siblings
@@ -97,7 +99,9 @@ async def open_runtime(
         health.add("postgres", lambda: _check_postgres(resources.db))
         await stack.enter_async_context(health.watching())
         ledger = Ledger(pool, resources.db, keep_completed=settings.keep_completed)
-        retention = Retention(resources.db, Keep.of(settings))
+        retention = Retention(
+            resources.db, Keep.of(settings), sweeps=[partial(group_older, resources.db)]
+        )
         await stack.enter_async_context(_running(retention))
         await stack.enter_async_context(_writing(ledger))
         yield Runtime(resources, metrics, health, sidecar, notes)

@@ -27,7 +27,10 @@ R = TypeVar("R")
 
 @dataclass(slots=True)  # not frozen: one is made for every attempt
 class Run:
-    """Which run this is. `key` makes its effects unique: the idempotency key, else the run's id."""
+    """Which run this is. `key` makes its effects unique: the idempotency key, else the run's id.
+
+    A replay has the key of the very first run, so that what was done is not done again.
+    """
 
     run_id: str
     job: str

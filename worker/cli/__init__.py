@@ -1,7 +1,8 @@
 """`deskhand …`: run the worker, migrate, enqueue, cancel, look at queues and events, look after
 dead letters, prune, check settings.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 a service is away, 78 settings.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 a service is away, 78 settings,
+130 stopped by Ctrl-C.
 """
 
 import click
@@ -9,6 +10,7 @@ import click
 from worker import __version__
 from worker.cli.config import config
 from worker.cli.dead import dead
+from worker.cli.dead_changes import CHANGES
 from worker.cli.events import events
 from worker.cli.group import work
 from worker.cli.jobs import cancel, enqueue, health, jobs
@@ -27,5 +29,7 @@ def main() -> None:
 
 _RUNNING = (run, work, migrate, tour, health, config)
 _RUNS = (jobs, enqueue, cancel, queues, events, dead, prune)
+for command in CHANGES:
+    dead.add_command(command)
 for command in (*_RUNNING, *_RUNS):
     main.add_command(command)

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import re
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -15,19 +14,9 @@ import click
 from redis.asyncio import Redis
 
 from worker.background import cancel
-from worker.cli.tools import run_async, settings_of_running_worker, settings_or_exit
+from worker.cli.tools import ago, run_async, settings_of_running_worker, settings_or_exit
 from worker.events import Event, follow
 from worker.redis_pool import open_redis
-
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-_AGO = re.compile(r"([0-9]{1,6})([smhd])")
-
-
-def _ago(_: click.Context, __: click.Parameter, value: str | None) -> timedelta | None:
-    match = None if value is None else _AGO.fullmatch(value)
-    if value is not None and match is None:
-        raise click.BadParameter(f"{value!r} is no time: say 90s, 5m, 2h or 1d")
-    return match and timedelta(**{_UNITS[match[2]]: int(match[1])})
 
 
 @click.command()
@@ -35,7 +24,7 @@ def _ago(_: click.Context, __: click.Parameter, value: str | None) -> timedelta 
 @click.option("--queue", help="Only of this queue.")
 @click.option("--job", help="Only of this job.")
 @click.option(
-    "--since", callback=_ago, help="So long ago, as in 5m; else all, or new ones to follow."
+    "--since", callback=ago, help="So long ago, as in 5m; else all, or new ones to follow."
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def events(

@@ -1,10 +1,12 @@
 """What the commands share: settings, connections, exit codes."""
 
 import asyncio
+import re
 import sys
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn
 
 import asyncpg
@@ -12,6 +14,7 @@ import click
 from redis.exceptions import RedisError
 
 from jobs.kit import PayloadError
+from worker.clock import utc_now
 from worker.codec import JobFailedError
 from worker.dead_letters import DeadLetterError
 from worker.embedded import running_services
@@ -23,7 +26,7 @@ from worker.settings import Settings, SettingsError, export, load_settings
 from worker.startup import StartupError
 from worker.telemetry.logs import configure
 
-FAILED, NOT_FOUND, AWAY, SETTINGS = 1, 3, 4, 78
+FAILED, NOT_FOUND, AWAY, SETTINGS, INTERRUPTED = 1, 3, 4, 78, 130
 
 
 def fail(sentence: str, code: int = FAILED) -> NoReturn:
@@ -52,6 +55,33 @@ def settings_of_running_worker() -> Settings:
             export(redis_url=found.redis_url)
         settings = settings_or_exit()
     return settings
+
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_AGO = re.compile(r"([0-9]{1,6})([smhd])")
+
+
+def ago(_: click.Context, __: click.Parameter, value: str | None) -> timedelta | None:
+    """An option's length of time: `90s`, `5m`, `2h`, `1d`."""
+    match = None if value is None else _AGO.fullmatch(value)
+    if value is not None and match is None:
+        raise click.BadParameter(f"{value!r} is no time: say 90s, 5m, 2h or 1d")
+    return match and timedelta(**{_UNITS[match[2]]: int(match[1])})
+
+
+def instant(ctx: click.Context, parameter: click.Parameter, value: str | None) -> datetime | None:
+    """An option's instant: so long ago, or ISO 8601, which is UTC when it names no zone."""
+    if value is None:
+        return None
+    try:
+        at = datetime.fromisoformat(value)
+    except ValueError:
+        try:
+            return utc_now() - (ago(ctx, parameter, value) or timedelta(0))
+        except (OverflowError, click.BadParameter):
+            sentence = f"{value!r} is no instant: say 2h or 7d (ago), or 2026-11-30T12:00"
+            raise click.BadParameter(sentence) from None
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 def run_async(coroutine: Coroutine[Any, Any, None]) -> None:

@@ -12,7 +12,7 @@ from jobs.kit import Job, Queue
 from worker.codec import JobMessage, cancelled_result, dump_value
 from worker.ending import Ending, State
 from worker.engine.claims import Finish
-from worker.records import UNKNOWN, AttemptRecord, DeadRecord, plain, to_json
+from worker.records import UNKNOWN, AttemptRecord, DeadRecord, headers_of, plain, to_json
 from worker.telemetry.logs import Format, get_logger
 from worker.telemetry.metrics import Metrics, Status
 from worker.telemetry.run_lines import RunLines
@@ -78,9 +78,11 @@ def finish_of(
         )
     dead = b""
     if ending.state is State.DEAD:
-        payload = message.arguments if message else None
         dead = DeadRecord(
-            last=record, payload=payload, raw=None if message else claim.raw
+            last=record,
+            payload=message.arguments if message else None,
+            raw=None if message else claim.raw,
+            headers=headers_of(message) if message else None,
         ).to_bytes()
     enqueued_ms = int(record.enqueued_at.timestamp() * 1000)
     return Finish(

@@ -76,9 +76,9 @@ async def write_dead_letters(db: "asyncpg.Pool[asyncpg.Record]", entries: Sequen
     await db.execute(
         """
         insert into dead_letters (event_id, run_id, job, queue, tenant_id, payload, raw,
-                                  correlation_id, reason, error_type, error_message, attempt,
-                                  enqueued_at, died_at)
-        select event_id, run_id, job, queue, tenant_id, payload, raw,
+                                  headers, correlation_id, reason, error_type, error_message,
+                                  attempt, enqueued_at, died_at)
+        select event_id, run_id, job, queue, tenant_id, payload, raw, headers,
                correlation_id, reason, error_type, error_message, attempt, enqueued_at, died_at
           from json_populate_recordset(null::dead_letters, $1)
         on conflict (event_id) do nothing
@@ -163,6 +163,7 @@ def _dead_row(entry_id: str, record: DeadRecord) -> dict[str, Any]:
         "tenant_id": last.tenant_id,
         "payload": record.payload if is_storable else None,
         "raw": None if raw is None else f"\\x{raw.hex()}",
+        "headers": None if record.headers is None else _headers(record.headers),
         "correlation_id": _text(last.correlation_id),
         "reason": last.reason,
         "error_type": last.error_type,
@@ -171,6 +172,10 @@ def _dead_row(entry_id: str, record: DeadRecord) -> dict[str, Any]:
         "enqueued_at": last.enqueued_at,
         "died_at": last.ended_at,
     }
+
+
+def _headers(headers: Mapping[str, str]) -> dict[str, str | None]:
+    return {str(_text(name)): _text(str(value)) for name, value in headers.items()}
 
 
 def _id(run_id: str) -> str:
