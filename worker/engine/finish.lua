@@ -29,7 +29,11 @@ local function put_back(queue, id, state, at, spent, payload, kept, head_start)
   end
   -- Attempts that are over, also none; a stock worker that takes the run counts on from here.
   redis.call('SET', 'arq:retry:' .. id, spent, 'EX', kept + math.ceil(wait / 1000))
-  if state == 'unknown' then redis.pcall('ZADD', 'deskhand:unknown', 'NX', text(now), id) end
+  if state == 'unknown' then
+    redis.pcall('ZADD', 'deskhand:unknown', 'NX', text(now), id)
+  elseif exists('deskhand:unknown') then
+    redis.pcall('ZREM', 'deskhand:unknown', id) -- its worker knew the job: the grace begins anew
+  end
 end
 
 -- What is known of runs beside their own keys; hardly ever anything.

@@ -411,6 +411,19 @@ async def test_an_unknown_job_is_remembered_since_its_first_sight(pool: Pool, st
     assert (await claim_one(store)).unknown_ms == first.unknown_ms
 
 
+@pytest.mark.parametrize("kind", ["retrying", "snoozed", "released"])
+async def test_a_job_that_a_worker_knew_is_not_unknown_any_more(
+    pool: Pool, store: Desk, kind: str
+) -> None:
+    """Else an older worker, hours later, would take the time since for the grace."""
+    await put(pool, "a")
+    await store.finish(await claim_one(store), again(kind="unknown"))
+
+    await store.finish(await claim_one(store), again(kind=kind))
+
+    assert (await claim_one(store)).unknown_ms is None
+
+
 async def test_only_what_waits_has_no_end(pool: Pool, store: Desk) -> None:
     await put(pool, "waits", wait_ms=60_000)
     await put(pool, "retried", "running", "over", "dead")
