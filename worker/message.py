@@ -53,9 +53,9 @@ def headers_of(headers: Mapping[str, str] | None = None) -> dict[str, str]:
 
 
 def run_id_of(job: Job[Any, Any], payload: Payload) -> str:
-    """Follows from the idempotency key; at random without one."""
+    """Follows from the idempotency key, whatever the job was renamed to; at random without one."""
     key = job.key_of(payload)
-    return token_hex(16) if key is None else f"{job.name}:{key}"
+    return token_hex(16) if key is None else f"{job.first_name}:{key}"
 
 
 def message(

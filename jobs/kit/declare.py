@@ -44,7 +44,8 @@ class Options(TypedDict, total=False):
     schedule: Cron | None
     # For how long the result is kept for whoever asks: 3600.
     result_ttl: float
-    # Older names, which stay runnable.
+    # Older names, oldest first, which stay runnable. Keys go on under the first that is spelled
+    # out, so that a request is one to versions with either name.
     aliases: tuple[str, ...]
     # Payload fields that are never shown.
     sensitive: tuple[str, ...]

@@ -52,6 +52,8 @@ class Job(Generic[P, R]):
     has_words: bool = field(init=False)
     is_keyed: bool = field(init=False)
     is_merging: bool = field(init=False)
+    # What ids made from idempotency keys begin with: the same name before and after a renaming.
+    first_name: str = field(init=False)
 
     def __post_init__(self) -> None:
         has_words = self.controls.any or self.repeats.throttle is not None
@@ -63,6 +65,8 @@ class Job(Generic[P, R]):
         object.__setattr__(self, "fields", frozenset(self.payload.model_fields))
         object.__setattr__(self, "seconds", self.timeout.total_seconds())
         object.__setattr__(self, "result_ttl_ms", int(self.result_ttl.total_seconds() * 1000))
+        names = (name for name in (*self.aliases, self.name) if "." in name)
+        object.__setattr__(self, "first_name", next(names, self.name))
 
     async def __call__(self, ctx: JobContext, payload: P) -> R:
         return await self.function(ctx, payload)
@@ -115,7 +119,7 @@ class Job(Generic[P, R]):
         """What a run carries for the engine (jobs/kit/controls.py). Raises ValueError."""
         if not self.has_words and not priority:
             return []
-        words = self.controls.words(self.name, payload.model_dump(mode="json"), priority)
+        words = self.controls.words(self.first_name, payload.model_dump(mode="json"), priority)
         throttle = self.repeats.throttle
         if throttle is not None:
             words.append(f"r1/{int(throttle.per * 1000)}/{self.merge_key_of(payload)}")
@@ -124,12 +128,12 @@ class Job(Generic[P, R]):
     def merge_key_of(self, payload: Payload) -> str | None:
         """Requests with the same one become one run; None when each is its own."""
         if self.controls.singleton:
-            return self.name
+            return self.first_name
         template = self.repeats.merging
         if template is None:
             return None
         key = tenants_own(template.of(payload.model_dump(mode="json")), payload)
-        return f"{self.name}:{short(key)}"
+        return f"{self.first_name}:{short(key)}"
 
 
 def tenants_own(key: str, payload: Payload) -> str:
@@ -138,8 +142,12 @@ def tenants_own(key: str, payload: Payload) -> str:
 
 
 def fingerprint(payload: Payload) -> str:
-    """The same for two payloads that are equal: SHA-256 of their JSON, 32 hexadecimal digits."""
-    canonical = orjson.dumps(payload.model_dump(mode="json"), option=orjson.OPT_SORT_KEYS)
+    """The same for two payloads that are equal: SHA-256 of their JSON, 32 hexadecimal digits.
+
+    Without what has its default, so that a field which the next version adds makes no difference.
+    """
+    values = payload.model_dump(mode="json", exclude_defaults=True)
+    canonical = orjson.dumps(values, option=orjson.OPT_SORT_KEYS)
     return hashlib.sha256(canonical).hexdigest()[:32]
 
 

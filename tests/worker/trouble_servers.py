@@ -173,9 +173,11 @@ class Workers:
         self._settings = settings
         self.processes: list[subprocess.Popen[str]] = []
 
-    def start(self, app: str = "WorkerSettings", **settings: str) -> "subprocess.Popen[str]":
+    def start(
+        self, app: str = "WorkerSettings", *, module: str = "trouble_app", **settings: str
+    ) -> "subprocess.Popen[str]":
         environment = {**os.environ, **self._settings, **settings}
-        command = [sys.executable, "-m", "arq", f"tests.worker.trouble_app.{app}"]
+        command = [sys.executable, "-m", "arq", f"tests.worker.{module}.{app}"]
         with self.log_file(len(self.processes)).open("w") as log:
             process = subprocess.Popen(
                 command, env=environment, stdout=log, stderr=subprocess.STDOUT, text=True

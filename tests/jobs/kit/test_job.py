@@ -107,6 +107,21 @@ def test_a_job_is_known_under_its_name_and_its_aliases() -> None:
     assert all(declared()[name] is declared_job for name in names)
 
 
+@pytest.mark.parametrize(
+    ("aliases", "first_name"),
+    [
+        ((), NAME),
+        (("old-letter",), NAME),  # what others call it was never its name here
+        (("testing_kit.old",), "testing_kit.old"),
+        (("old-letter", "testing_kit.oldest", "testing_kit.old"), "testing_kit.oldest"),
+    ],
+)
+def test_a_renamed_job_has_the_ids_of_its_first_name(
+    aliases: tuple[str, ...], first_name: str
+) -> None:
+    assert declare(aliases=aliases).first_name == first_name
+
+
 def test_what_a_declaration_leaves_out_has_defaults() -> None:
     declared_job = declare()
 
