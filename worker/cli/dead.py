@@ -152,7 +152,8 @@ def _attempt(attempt: Attempt) -> str:
         f"\nattempt {attempt.attempt}: {attempt.outcome} at {attempt.ended_at:%Y-%m-%d %H:%M:%S} "
         f"on {attempt.worker}"
     )
-    return f"{head}\n{attempt.traceback or attempt.error_message or ''}"
+    log = f"{attempt.log}\n" if attempt.log else ""
+    return f"{head}\n{log}{attempt.traceback or attempt.error_message or ''}"
 
 
 def _to_json(value: dict[str, Any]) -> str:

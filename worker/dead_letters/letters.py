@@ -76,6 +76,7 @@ class Attempt:
     error_type: str | None
     error_message: str | None
     traceback: str | None
+    log: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

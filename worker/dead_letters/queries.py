@@ -155,7 +155,8 @@ async def attempts_of(db: Db, run_id: str) -> list[Attempt]:
     """What happened to a run, oldest first."""
     rows = await db.fetch(
         """
-        select attempt, outcome, started_at, ended_at, worker, error_type, error_message, traceback
+        select attempt, outcome, started_at, ended_at, worker, error_type, error_message, traceback,
+               log
           from job_attempts where run_id = $1 order by started_at, event_id limit 1000
         """,
         run_id,

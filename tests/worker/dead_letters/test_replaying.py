@@ -31,7 +31,7 @@ from worker.dead_letters import (
     replay_id,
 )
 from worker.ending import State
-from worker.engine.writer import RunWriter
+from worker.engine.writer import Line, NewRun, RunWriter
 from worker.enqueuer import Pool
 from worker.ledger import write_dead_letters
 from worker.message import When
@@ -112,10 +112,10 @@ async def test_two_at_once_replay_each_letter_once_and_share_the_work(
     written: list[str] = []
     write_one = RunWriter.write_one
 
-    async def slowly(self: RunWriter, queue: str, name: str, run: Any, **when: Any) -> bool:
-        written.append(run[0])
+    async def slowly(self: RunWriter, line: Line, run: NewRun) -> int:
+        written.append(run.run_id)
         await asyncio.sleep(0.02)
-        return await write_one(self, queue, name, run, **when)
+        return await write_one(self, line, run)
 
     monkeypatch.setattr(RunWriter, "write_one", slowly)
 
