@@ -100,13 +100,13 @@ class RunStore:
             most,
             *(free.get(queue.name, 0) for queue in self._queues),
         ]
-        for finish in finishes:
+        words: list[Argument] = []
+        for place, finish in enumerate(finishes, start=1):
             number = self._numbers[finish.claim.queue.name]
             arguments += finish.arguments(number, self.epoch)
-        for number, finish in enumerate(finishes, start=1):
             if finish.words:
-                arguments += (number, finish.words, finish.rest_ms)
-        return Tick(serial, finishes, token, arguments)
+                words += (place, finish.words, finish.rest_ms)
+        return Tick(serial, finishes, token, arguments + words)
 
     async def send(self, tick: Tick) -> Reply:
         """Make the call. After an error it may have been done or not: send the same one again."""
