@@ -2,7 +2,8 @@
 
 `dumps` and `loads` are what a stock pool is given as `job_serializer` and `job_deserializer`.
 Beside ARQ's own keys a job carries `h`, headers that stock readers skip: `cid` (correlation id),
-`replay` (the run it replays), `label`, `expires` (ms since 1970: not to be started after that).
+`replay` (the run it replays), `label`, `expires` (ms since 1970: not to be started after that),
+`outbox` (the row that it was enqueued from).
 
 JSON cannot carry exceptions, and ARQ's `Job.result()` and `abort()` raise what they find: so a
 failure is stored as `{"$error": type, "message": …}` and becomes an exception again in `loads`.

@@ -21,11 +21,9 @@ from typing_extensions import override
 from jobs.kit import Enqueued, Job, Payload, PayloadError, discover, queue_key
 from worker.codec import dumps, loads
 from worker.engine.writer import RunWriter
-from worker.message import NOW, When, headers_of, message, run_id_of
+from worker.message import NOW, When, checked_run_id, headers_of, message, run_id_of
 from worker.redis_pool import open_redis
 from worker.settings import load_settings
-
-_RUN_ID_LIMIT = 200
 
 
 class UnknownJobError(Exception):
@@ -145,11 +143,7 @@ class Pool(ArqRedis):
     ) -> Enqueued:
         """Enqueue a checked payload; says which run it led to, new or not."""
         is_certain = run_id is None and job.idempotency_key is None
-        run_id = run_id or run_id_of(job, payload)
-        if not 0 < len(run_id) <= _RUN_ID_LIMIT:
-            raise ValueError(
-                f"a run id has 1 to {_RUN_ID_LIMIT} characters, this has {len(run_id)}"
-            )
+        run_id = checked_run_id(run_id or run_id_of(job, payload))
         head, tail = message(job.name, when, headers_of(headers))
         is_new = await self._runs.write_one(
             queue_key(job.queue),

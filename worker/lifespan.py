@@ -35,6 +35,8 @@ from worker.deliveries import RecordedMailer
 from worker.enqueuer import Pool
 from worker.message import When, correlation_id
 from worker.offload import Offloader, preload
+from worker.outbox import enqueue_in
+from worker.outbox.queries import Connection
 from worker.settings import Settings
 from worker.startup import StartupError, until_it_answers
 from worker.telemetry.logs import get_logger
@@ -91,6 +93,19 @@ class Resources:
             when=When(wait_ms=int(wait / timedelta(milliseconds=1))),
             headers={"cid": run.correlation_id},
         )
+
+    async def enqueue_in(
+        self,
+        run: Run,
+        connection: Connection,
+        job: Job[Any, Any],
+        payload: Payload,
+        *,
+        delay: timedelta | None = None,
+    ) -> str:
+        """The same with a transaction."""
+        headers = {"cid": run.correlation_id}
+        return await enqueue_in(connection, job, payload, delay=delay, headers=headers)
 
 
 @asynccontextmanager
@@ -175,7 +190,7 @@ async def _database(settings: Settings) -> AsyncIterator["asyncpg.Pool[asyncpg.R
         max_size=settings.database_pool_size,
         timeout=10,
         command_timeout=_STATEMENT_TIMEOUT,
-        server_settings={"application_name": settings.service_name, "timezone": "UTC"},
+        server_settings=_session(settings),
     )
     try:
         yield pool
@@ -184,6 +199,20 @@ async def _database(settings: Settings) -> AsyncIterator["asyncpg.Pool[asyncpg.R
             await asyncio.wait_for(pool.close(), 10)
         except TimeoutError:
             pool.terminate()
+
+
+async def connect(settings: Settings) -> "asyncpg.Connection[asyncpg.Record]":
+    """A connection beside the pool, for whoever listens. Raises what asyncpg raises."""
+    return await asyncpg.connect(
+        settings.database_dsn,
+        timeout=10,
+        command_timeout=10,
+        server_settings=_session(settings),
+    )
+
+
+def _session(settings: Settings) -> dict[str, str]:
+    return {"application_name": settings.service_name, "timezone": "UTC"}
 
 
 async def _try_database(dsn: str) -> None:

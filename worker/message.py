@@ -16,6 +16,9 @@ from arq.utils import timestamp_ms, to_ms, to_unix_ms
 from jobs.kit import Job, Payload
 from worker.codec import EXPIRES
 
+_RUN_ID_LIMIT = 200
+_BEGIN = b'{"h":{'  # of a message: `headers_of` leaves no headers empty
+
 # Set around a request or a run; every run enqueued inside carries it.
 correlation_id: contextvars.ContextVar[str | None] = contextvars.ContextVar("cid", default=None)
 
@@ -56,6 +59,20 @@ def run_id_of(job: Job[Any, Any], payload: Payload) -> str:
     """Follows from the idempotency key; at random without one."""
     key = job.key_of(payload)
     return token_hex(16) if key is None else f"{job.name}:{key}"
+
+
+def checked_run_id(run_id: str) -> str:
+    """The same. Raises ValueError when it is no id."""
+    if not 0 < len(run_id) <= _RUN_ID_LIMIT:
+        raise ValueError(f"a run id has 1 to {_RUN_ID_LIMIT} characters, this has {len(run_id)}")
+    return run_id
+
+
+def with_header(raw: bytes, name: str, value: str) -> bytes:
+    """A message that was made here, with one header more. Raises ValueError for others."""
+    if not raw.startswith(_BEGIN):
+        raise ValueError("this message does not begin with its headers")
+    return b'%s"%s":"%s",%s' % (_BEGIN, name.encode(), value.encode(), raw[len(_BEGIN) :])
 
 
 def message(name: str, when: When, headers: Mapping[str, str]) -> tuple[bytes, bytes]:

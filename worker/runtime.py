@@ -1,9 +1,11 @@
 """ARQ's hooks: what runs beside the jobs, around the resources that they share."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import asyncpg
@@ -15,8 +17,10 @@ from worker.clock import utc_now
 from worker.engine.fleet import sizes
 from worker.enqueuer import Pool
 from worker.ledger import Ledger
-from worker.lifespan import Resources, open_resources
+from worker.lifespan import Resources, connect, open_resources
 from worker.migrate import MigrationError, pending
+from worker.outbox.chore import OutboxChore
+from worker.outbox.relay import Relay
 from worker.retention import Keep, Retention
 from worker.settings import Settings
 from worker.sidecar.app import Sidecar
@@ -56,7 +60,7 @@ async def shutdown(ctx: dict[str, Any]) -> None:
 
 @asynccontextmanager
 async def open_runtime(settings: Settings, pool: Pool) -> AsyncIterator[Runtime]:
-    """Health first, so that probes see the start; the ledger last, so that it ends first."""
+    """Health first, so that probes see the start; what writes last, so that it ends first."""
     queues = list(settings.queues().values())
     metrics = Metrics(((job.queue, job.name) for job in all_jobs()), version=__version__)
     health = Health(service=settings.service_name, version=__version__)
@@ -79,9 +83,18 @@ async def open_runtime(settings: Settings, pool: Pool) -> AsyncIterator[Runtime]
         health.add("postgres", lambda: _check_postgres(resources.db))
         await stack.enter_async_context(health.watching())
         ledger = Ledger(pool, resources.db, keep_completed=settings.keep_completed)
-        retention = Retention(resources.db, Keep.of(settings))
-        await stack.enter_async_context(_running(retention))
+        chore = OutboxChore(pool, resources.db)
+        retention = Retention(resources.db, Keep.of(settings), sweeps=[chore])
+        await stack.enter_async_context(_running(retention.run()))
         await stack.enter_async_context(_writing(ledger))
+        relay = Relay(
+            pool,
+            resources.db,
+            connect=partial(connect, settings),
+            grace=timedelta(seconds=settings.run_lease / 2),
+            counted=metrics.outbox,
+        )
+        await stack.enter_async_context(_running(relay.run()))
         yield Runtime(resources, metrics, health, sidecar)
 
 
@@ -107,8 +120,8 @@ async def _require_schema(settings: Settings) -> None:
 
 
 @asynccontextmanager
-async def _running(retention: Retention) -> AsyncIterator[None]:
-    task = asyncio.create_task(retention.run())
+async def _running(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    task = asyncio.create_task(work)
     try:
         yield
     finally:

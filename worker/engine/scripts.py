@@ -13,6 +13,7 @@ _PARTS = {
     "renew": ("common", "renew"),
     "peek": ("common", "peek"),
     "enqueue": ("common", "enqueue"),
+    "relay": ("common", "relay"),
     "sweep": ("common", "sweep"),
 }
 
