@@ -11,7 +11,7 @@ from contextlib import (
     asynccontextmanager,
     contextmanager,
 )
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -37,6 +37,7 @@ from worker.message import When, correlation_id
 from worker.offload import Offloader, preload
 from worker.outbox import enqueue_in
 from worker.outbox.queries import Connection
+from worker.records import OUTBOX, row_id_of
 from worker.settings import Settings
 from worker.startup import StartupError, until_it_answers
 from worker.telemetry.logs import get_logger
@@ -62,6 +63,8 @@ class Resources:
     pool: Pool
     clock: Callable[[], datetime]
     links: str
+    # Rows of the outbox whose runs are being run here.
+    in_hand: set[int] = field(default_factory=set)
 
     def log_of(self, run: Run) -> FilteringBoundLogger:
         """The logger of a run's job."""
@@ -76,6 +79,16 @@ class Resources:
     def scratch_folder(self) -> AbstractContextManager[Path]:
         """A folder that is gone when the `with` ends."""
         return _scratch(self.scratch)
+
+    @contextmanager
+    def holding(self, row_id: int | None) -> Iterator[None]:
+        """Say that a run of the outbox is being run."""
+        held = set() if row_id is None else {row_id}
+        self.in_hand.update(held)
+        try:
+            yield
+        finally:
+            self.in_hand.difference_update(held)
 
     async def enqueue(
         self,
@@ -144,6 +157,9 @@ def arq_function(job: Job[Any, Any]) -> Function:
         payload = job.read(args[0] if args else kwargs)
         run = _run(job, payload, ctx)
         correlation_id.set(run.correlation_id)  # of this task, which is this attempt's own
+        if OUTBOX in ctx.get("headers", ()):
+            with resources.holding(row_id_of(ctx["headers"][OUTBOX])):
+                return await job.function(JobContext(run, resources), payload)
         return await job.function(JobContext(run, resources), payload)
 
     return func(

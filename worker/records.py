@@ -13,9 +13,9 @@ from worker.ending import Ending, State
 from worker.engine.claims import Claim
 
 IS_FIRST = b'"state":"succeeded","is_first":true'
-OUTBOX = "outbox"  # the header, and the field
-# What a record has that is of a run from the outbox, and no other.
-FROM_OUTBOX = b'"outbox":'
+# The header, and the field: always a record's last, and a number. Other records end with a text.
+OUTBOX = "outbox"
+TEXT_END = b'"'
 _RANDOM_ID = 32  # digits, ours and ARQ's
 _LAST_ROW_ID = 2**63 - 1
 _INSTANTS = ("enqueued_at", "started_at", "ended_at")
@@ -118,7 +118,7 @@ def attempt_record(
         error_type=failure.error_type if failure else None,
         error_message=plain(failure.message) if failure else None,
         traceback=plain(failure.traceback) if failure else None,
-        outbox=_row_id(headers.get(OUTBOX)),
+        outbox=row_id_of(headers.get(OUTBOX)),
     )
 
 
@@ -151,7 +151,7 @@ def success_bytes(
         if header in headers:
             record[field] = headers[header]
     if OUTBOX in headers:
-        record[OUTBOX] = _row_id(headers[OUTBOX])
+        record[OUTBOX] = row_id_of(headers[OUTBOX])
     return to_json(record)
 
 
@@ -165,8 +165,8 @@ def outbox_row_of(raw: bytes) -> int | None:
     return row_id if is_over and type(row_id) is int and 0 < row_id <= _LAST_ROW_ID else None
 
 
-def _row_id(header: str | None) -> int | None:
-    """Headers are foreign."""
+def row_id_of(header: str | None) -> int | None:
+    """The row of the outbox that a header names. Headers are foreign."""
     is_id = header is not None and header.isascii() and header.isdigit() and len(header) < 20  # noqa: PLR2004 - digits
     return min(int(header), _LAST_ROW_ID) if header is not None and is_id else None
 

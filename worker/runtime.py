@@ -91,7 +91,8 @@ async def open_runtime(settings: Settings, pool: Pool) -> AsyncIterator[Runtime]
             pool,
             resources.db,
             connect=partial(connect, settings),
-            grace=timedelta(seconds=settings.run_lease / 2),
+            in_hand=resources.in_hand,
+            lease=timedelta(seconds=settings.run_lease),
             counted=metrics.outbox,
         )
         await stack.enter_async_context(_running(relay.run()))

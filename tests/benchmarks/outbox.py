@@ -123,7 +123,8 @@ async def _relay(db: Db, pool: Pool, url: str, rows: int) -> Figures:
         pool,
         db,
         connect=lambda: asyncpg.connect(url),
-        grace=timedelta(0),
+        in_hand=(),
+        lease=timedelta(seconds=30),
         counted=counted,
     )
     began = monotonic()

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import orjson
 
 from worker.ending import State
-from worker.records import FROM_OUTBOX, IS_FIRST, instant_of, outbox_row_of
+from worker.records import IS_FIRST, TEXT_END, instant_of, outbox_row_of
 
 # An id of the record's own (its entry's, and its position in there), and its bytes.
 Entry = tuple[str, bytes]
@@ -60,14 +60,15 @@ class Sieve:
         return others + first + [entry for line in self._completed.values() for _, entry in line]
 
     def _add(self, entry: Entry) -> None:
-        if FROM_OUTBOX in entry[1] and (row_id := outbox_row_of(entry[1])) is not None:
+        raw = entry[1]
+        if raw[-2:-1] != TEXT_END and (row_id := outbox_row_of(raw)) is not None:
             self.done.add(row_id)
-        if IS_FIRST in entry[1]:
+        if IS_FIRST in raw:
             # A quote inside a JSON text is escaped: what looks like a field is one.
-            queue = entry[1].partition(b'"queue":"')[2].partition(b'"')[0]
+            queue = raw.partition(b'"queue":"')[2].partition(b'"')[0]
             self._first[queue].append(entry)
             return
-        run = _run(entry[1], is_first_success=True)
+        run = _run(raw, is_first_success=True)
         if run is None:
             self._others.append(entry)
             return

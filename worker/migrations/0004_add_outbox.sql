@@ -14,6 +14,8 @@ create table outbox (
     -- The data of Redis (`deskhand:epoch`) that has the run; null: it waits for a relay.
     epoch           text,
     enqueued_at     timestamptz,
+    -- A worker has the run in hand, though Redis has lost it: it is left to that worker.
+    held_until      timestamptz,
     -- Another request had led to the same run id already: this one is done when that run is.
     is_repeat       boolean not null default false,
     -- Since when Redis knows nothing of the run, though nobody told of its end.

@@ -7,7 +7,7 @@ from redis.asyncio import Redis
 
 from worker.outbox import queries
 from worker.outbox.queries import Db, Seen
-from worker.outbox.troubles import count
+from worker.outbox.troubles import count_missing
 from worker.outbox.writer import NOTES
 from worker.telemetry.logs import get_logger
 
@@ -28,7 +28,7 @@ class OutboxChore:
     async def __call__(self) -> None:
         await self._look()
         await self._forget_notes()
-        missing = (await count(self._db)).missing
+        missing = await count_missing(self._db)
         if missing > self._missing:
             _log.error(
                 "Runs of the outbox are gone without an end: see `deskhand outbox`", rows=missing

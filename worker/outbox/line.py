@@ -19,6 +19,7 @@ Connect = Callable[[], Awaitable["asyncpg.Connection[asyncpg.Record]"]]
 
 _PROBE_EVERY = 30.0  # seconds
 _HEARD_WITHIN = 3.0  # seconds
+_FREE_WITHIN = 0.1  # seconds
 
 
 class Line:
@@ -53,8 +54,13 @@ class Line:
         if self._word is not None and age > _HEARD_WITHIN and self.is_heard:
             raise ConnectionError("PostgreSQL's notifications have stopped")
         if age > _PROBE_EVERY:
-            self._word, self._sent_at = uuid4().hex, monotonic()
-            await notify(self._db, self._word)
+            word, self._sent_at = uuid4().hex, monotonic()
+            try:
+                async with self._db.acquire(timeout=_FREE_WITHIN) as connection:
+                    self._word = word  # from now on it may come
+                    await notify(connection, word)
+            except TimeoutError:  # jobs have all connections: the rows are not to wait for that
+                self._word = None
 
     async def wait(self, seconds: float) -> bool:
         """Until there are new rows, or for so many seconds; says whether there are."""

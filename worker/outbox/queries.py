@@ -95,8 +95,8 @@ async def insert(
 # For the relay
 
 
-async def notify(db: Db, payload: str) -> None:
-    await db.execute("select pg_notify($1, $2)", CHANNEL, payload)
+async def notify(connection: Connection, payload: str) -> None:
+    await connection.execute("select pg_notify($1, $2)", CHANNEL, payload)
 
 
 async def end_when_idle(connection: Connection, wait: timedelta) -> None:
@@ -204,16 +204,33 @@ async def has_stale(connection: Connection, epoch: str) -> bool:
     )
 
 
+async def hold(
+    connection: Connection, ids: Sequence[int], *, epoch: str, length: timedelta
+) -> None:
+    """Leave these rows, whose runs Redis has lost, to whoever has the runs in hand."""
+    await connection.execute(
+        """
+        update outbox set held_until = now() + $3::interval
+         where outbox_id = any($1) and (epoch < $2 or epoch > $2)
+           and coalesce(held_until, now()) < now() + $3::interval / 2
+        """,
+        ids,
+        epoch,
+        length,
+    )
+
+
 async def take_back(connection: Connection, epoch: str, most: int) -> int:
-    """Have rows wait again whose run was put into data that Redis has lost; returns how many."""
+    """Have rows wait again whose run Redis has lost, and that nobody holds; returns how many."""
     status = await connection.execute(
         """
         update outbox
-           set epoch = null, enqueued_at = null, is_repeat = false,
+           set epoch = null, enqueued_at = null, is_repeat = false, held_until = null,
                look_at = greatest(now(), due_at - $3::interval)
          where outbox_id in (
             select outbox_id from outbox
              where (epoch < $1 or epoch > $1) and missing_at is null
+               and (held_until is null or held_until < now())
              order by outbox_id limit $2 for update skip locked)
         """,
         epoch,

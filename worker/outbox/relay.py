@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from time import monotonic
 from typing import Protocol
@@ -49,17 +49,29 @@ class Counting(Protocol):
 class Relay:
     """Run `run()` in the background; any number of them share the work.
 
-    `connect` opens a connection of its own. `grace`: how long runs of data that Redis lost are left
-    to whoever has them in hand, before they are enqueued again.
+    `connect` opens a connection of its own. `in_hand` are the rows whose runs this worker runs:
+    when Redis loses its data, they are left to it for its `lease`, and again while it lives. Others
+    are enqueued again after `grace`, in which every worker can say what it has in hand.
     """
 
     def __init__(
-        self, redis: Redis, db: Db, *, connect: Connect, grace: timedelta, counted: Counting
+        self,
+        redis: Redis,
+        db: Db,
+        *,
+        connect: Connect,
+        in_hand: Collection[int],
+        lease: timedelta,
+        counted: Counting,
+        grace: timedelta | None = None,
     ) -> None:
         self._redis = redis
         self._db = db
         self._connect = connect
-        self._grace = grace.total_seconds()
+        self._in_hand = in_hand
+        self._lease = lease
+        given = timedelta(seconds=_POLL + 1) if grace is None else grace
+        self._grace = given.total_seconds()
         self._counted = counted
         self._writer = RowWriter(redis)
         self._epoch = ""
@@ -192,6 +204,7 @@ class Relay:
         if not await queries.has_stale(connection, self._epoch):
             self._stale_since = None
             return
+        await queries.hold(connection, list(self._in_hand), epoch=self._epoch, length=self._lease)
         now = monotonic()
         self._stale_since = self._stale_since or now
         if now - self._stale_since < self._grace:
@@ -199,7 +212,6 @@ class Relay:
         total = 0
         while rows := await queries.take_back(connection, self._epoch, _PAGE):
             total += rows
-        self._stale_since = None
         if total:
             _log.warning("Redis has lost its data: runs are enqueued again", rows=total)
             self._counted("again", total)

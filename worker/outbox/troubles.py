@@ -66,6 +66,14 @@ async def count(db: Db) -> Counts:
     )
 
 
+async def count_missing(db: Db) -> int:
+    """Alone, and cheap."""
+    number: int = await db.fetchval(
+        "select count(*) from outbox where missing_at < now() - $1::interval", MISSING_AFTER
+    )
+    return number
+
+
 async def troubles(db: Db, most: int) -> list[Trouble]:
     """Rows that cannot be enqueued, and those whose run is gone; the oldest first."""
     rows = await db.fetch(

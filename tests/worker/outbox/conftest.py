@@ -40,6 +40,8 @@ def make_relay(pool: Pool, db: Db, database_url: str, counted: Counted) -> MakeR
         connect: Connect = lambda: asyncpg.connect(database_url, command_timeout=10)  # noqa: E731 - typed
         options = {
             "connect": connect,
+            "in_hand": (),
+            "lease": timedelta(seconds=5),
             "grace": timedelta(0),
             "counted": counted,
             **changes,

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from time import monotonic
 from typing import Any, TypeAlias
@@ -172,7 +173,9 @@ async def test_a_postgresql_that_went_away_and_came_back_loses_nothing(
         async def connect() -> Connection:
             return await asyncpg.connect(mortal.url, timeout=5)
 
-        relay = Relay(pool, db, connect=connect, grace=relays._ALL_BACK, counted=counted)
+        relay = Relay(
+            pool, db, connect=connect, in_hand=(), lease=timedelta(seconds=5), counted=counted
+        )
         async with running(relay):
             await seconds_until_enqueued(db, rows)
             mortal.die()
@@ -189,6 +192,24 @@ async def answers(db: Db) -> bool:
         return bool(await db.fetchval("select 1"))
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
         return False
+
+
+async def test_rows_do_not_wait_for_the_jobs_connections(
+    database_url: str, pool: Pool, rows: Rows, db: Db, counted: Counted
+) -> None:
+    async def connect() -> Connection:
+        return await asyncpg.connect(database_url)
+
+    async with (
+        asyncpg.create_pool(database_url, min_size=1, max_size=1) as busy,
+        busy.acquire(),
+        running(
+            Relay(
+                pool, busy, connect=connect, in_hand=(), lease=timedelta(seconds=5), counted=counted
+            )
+        ),
+    ):
+        assert await seconds_until_enqueued(db, rows) < 3
 
 
 async def test_an_idle_relay_leaves_redis_in_peace(

@@ -407,6 +407,55 @@ async def test_a_run_that_somebody_has_in_hand_is_left_to_them(
     assert await queued(pool) == [run_id]
 
 
+async def test_what_a_worker_has_in_hand_is_not_run_a_second_time_beside_it(
+    pool: Pool,
+    db: Db,
+    diary: Path,
+    rows: Rows,
+    start_worker: StartWorker,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A grace of 1.3 s, a lease of 3 s, a run that takes 6 s, and another worker that is free."""
+    monkeypatch.setattr(relays, "_POLL", 0.3)
+    await start_worker(run_lease=3)
+    async with db.acquire() as connection, connection.transaction():
+        payload = {"diary": str(diary), "seconds": 6}
+        await enqueue_in(connection, testing_jobs.nap, payload)
+    await until(lambda: has_lines(diary, 1))
+    await lose(pool)
+    await start_worker(run_lease=3)
+    waiting = await promise(db, SHIP)
+    await until(lambda: pool.exists(f"arq:result:{waiting}"))
+
+    await rows.until_empty()
+
+    assert [line.split()[1] for line in diary.read_text().splitlines()] == ["begin", "end"]
+
+
+async def has_lines(diary: Path, number: int) -> bool:
+    return diary.exists() and len(diary.read_text().splitlines()) >= number
+
+
+async def test_what_nobody_holds_any_more_is_enqueued_again(
+    pool: Pool, db: Db, make_relay: MakeRelay, rows: Rows
+) -> None:
+    async with running(make_relay()):
+        run_id = await promise(db)
+        await rows.until_enqueued()
+    in_hand = {(await rows.one())["outbox_id"]}
+    await lose(pool)
+
+    async with running(make_relay(in_hand=in_hand, lease=timedelta(seconds=2))):
+        await rows.until(lambda found: found[0]["held_until"] is not None)
+        await asyncio.sleep(3)
+        assert await pool.exists("arq:queue") == 0  # held, and held again
+    async with running(make_relay()):
+        await rows.until(lambda found: found[0]["held_until"] is None)
+        await rows.until_enqueued()
+
+    assert await queued(pool) == [run_id]
+
+
 async def test_runs_of_lost_data_get_some_grace(
     pool: Pool, db: Db, make_relay: MakeRelay, rows: Rows
 ) -> None:
