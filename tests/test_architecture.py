@@ -22,7 +22,14 @@ TOP_LEVEL = {
     "LICENSE", "CHANGELOG.md", "SECURITY.md", "requirements.lock",
 }  # fmt: skip
 # Parts of the runtime that keep tables of their own.
-WITH_TABLES = ("dead_letters/changes", "deliveries", "ledger/rows", "migrate", "suppressions")
+WITH_TABLES = (
+    "dead_letters/changes",
+    "deliveries",
+    "ledger/rows",
+    "migrate",
+    "outbox/troubles",
+    "suppressions",
+)
 WITH_SQL = {*(ROOT / "worker" / f"{name}.py" for name in WITH_TABLES)}
 WITHOUT_SQL = [file for file in SOURCE if file.name != "queries.py" and file not in WITH_SQL]
 SQL = re.compile(

@@ -4,7 +4,7 @@
 Beside ARQ's own keys a job carries `h`, headers that stock readers skip: `c` (words for the
 engine, see jobs/kit/controls.py; always the first), `cid` (correlation id), `replay` (the run it
 replays), `origin` (the run that the first replay of all replayed), `label`, `expires` (ms since
-1970: not to be started after that).
+1970: not to be started after that), `outbox` (the row that it was enqueued from).
 
 JSON cannot carry exceptions, and ARQ's `Job.result()` and `abort()` raise what they find: so a
 failure is stored as `{"$error": type, "message": …}` and becomes an exception again in `loads`.
@@ -24,7 +24,7 @@ from pydantic_core import to_jsonable_python
 from typing_extensions import override
 
 _PICKLE = b"\x80"
-_WORDS = b'{"h":{"c":['
+WORDS = b'{"h":{"c":['
 # What JSON has no word for is written as pydantic writes it.
 _AS_PYDANTIC = (
     orjson.OPT_PASSTHROUGH_DATACLASS
@@ -126,7 +126,7 @@ def decode_job(raw: bytes, *, accept_pickle: bool = False) -> JobMessage:
             arguments = orjson.loads(dumps(arguments))
         enqueued_ms = int(data["et"])
         enqueued_at = _instant(enqueued_ms)
-        words = raw[: raw.find(b"]") + 1] if raw.startswith(_WORDS) else b""
+        words = raw[: raw.find(b"]") + 1] if raw.startswith(WORDS) else b""
         return JobMessage(name, arguments, enqueued_at, _headers(data.get("h")), enqueued_ms, words)
     except (KeyError, TypeError, ValueError, OverflowError, OSError) as error:
         raise UndecodableError(f"this is no ARQ job: {type(error).__name__} {error}") from None

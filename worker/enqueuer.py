@@ -22,11 +22,9 @@ from typing_extensions import override
 from jobs.kit import Enqueued, Job, Payload, PayloadError, discover, queue_key
 from worker.codec import dumps, loads
 from worker.engine.writer import CACHED, NEW, REPLACED, Line, Merge, NewRun, RunWriter
-from worker.message import NOW, When, headers_of, message, run_id_of
+from worker.message import NOW, When, checked_run_id, headers_of, message, run_id_of
 from worker.redis_pool import open_redis
 from worker.settings import load_settings
-
-_RUN_ID_LIMIT = 200
 
 
 class UnknownJobError(Exception):
@@ -246,9 +244,7 @@ def _new_run(job: Job[Any, Any], payload: Payload, run_id: str | None = None) ->
     key = job.merge_key_of(payload) if job.is_merging else None
     if run_id is not None and key is not None:
         raise ValueError(f"{job.name} makes several requests one run: it names its runs itself")
-    run_id = run_id_of(job, payload) if run_id is None else run_id
-    if not 0 < len(run_id) <= _RUN_ID_LIMIT:
-        raise ValueError(f"a run id has 1 to {_RUN_ID_LIMIT} characters, this has {len(run_id)}")
+    run_id = checked_run_id(run_id_of(job, payload) if run_id is None else run_id)
     return NewRun(run_id, b"", key or "")
 
 

@@ -11,7 +11,7 @@ from contextlib import (
     asynccontextmanager,
     contextmanager,
 )
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -36,6 +36,9 @@ from worker.deliveries import RecordedMailer
 from worker.enqueuer import Pool
 from worker.message import When, correlation_id
 from worker.offload import Offloader, preload
+from worker.outbox import enqueue_in
+from worker.outbox.queries import Connection
+from worker.records import OUTBOX, row_id_of
 from worker.settings import Settings
 from worker.startup import StartupError, until_it_answers
 from worker.telemetry.logs import get_logger
@@ -62,6 +65,8 @@ class Resources:
     clock: Callable[[], datetime]
     links: str
     progress: Callable[[Run, float, str], None]
+    # Rows of the outbox whose runs are being run here.
+    in_hand: set[int] = field(default_factory=set)
 
     def log_of(self, run: Run) -> FilteringBoundLogger:
         """The logger of a run's job."""
@@ -76,6 +81,16 @@ class Resources:
     def scratch_folder(self) -> AbstractContextManager[Path]:
         """A folder that is gone when the `with` ends."""
         return _scratch(self.scratch)
+
+    @contextmanager
+    def holding(self, row_id: int | None) -> Iterator[None]:
+        """Say that a run of the outbox is being run."""
+        held = set() if row_id is None else {row_id}
+        self.in_hand.update(held)
+        try:
+            yield
+        finally:
+            self.in_hand.difference_update(held)
 
     async def enqueue(
         self,
@@ -93,6 +108,19 @@ class Resources:
             when=When(wait_ms=int(wait / timedelta(milliseconds=1))),
             headers={"cid": run.correlation_id},
         )
+
+    async def enqueue_in(
+        self,
+        run: Run,
+        connection: Connection,
+        job: Job[Any, Any],
+        payload: Payload,
+        *,
+        delay: timedelta | None = None,
+    ) -> str:
+        """The same with a transaction."""
+        headers = {"cid": run.correlation_id}
+        return await enqueue_in(connection, job, payload, delay=delay, headers=headers)
 
 
 @asynccontextmanager
@@ -137,6 +165,9 @@ def arq_function(job: Job[Any, Any]) -> Function:
         payload = job.read(args[0] if args else kwargs)
         run = _run(job, payload, ctx)
         correlation_id.set(run.correlation_id)  # of this task, which is this attempt's own
+        if OUTBOX in ctx.get("headers", ()):
+            with resources.holding(row_id_of(ctx["headers"][OUTBOX])):
+                return await job.function(JobContext(run, resources), payload)
         return await job.function(JobContext(run, resources), payload)
 
     return func(
@@ -183,7 +214,7 @@ async def _database(settings: Settings) -> AsyncIterator["asyncpg.Pool[asyncpg.R
         max_size=settings.database_pool_size,
         timeout=10,
         command_timeout=_STATEMENT_TIMEOUT,
-        server_settings={"application_name": settings.service_name, "timezone": "UTC"},
+        server_settings=_session(settings),
     )
     try:
         yield pool
@@ -192,6 +223,20 @@ async def _database(settings: Settings) -> AsyncIterator["asyncpg.Pool[asyncpg.R
             await asyncio.wait_for(pool.close(), 10)
         except TimeoutError:
             pool.terminate()
+
+
+async def connect(settings: Settings) -> "asyncpg.Connection[asyncpg.Record]":
+    """A connection beside the pool, for whoever listens. Raises what asyncpg raises."""
+    return await asyncpg.connect(
+        settings.database_dsn,
+        timeout=10,
+        command_timeout=10,
+        server_settings=_session(settings),
+    )
+
+
+def _session(settings: Settings) -> dict[str, str]:
+    return {"application_name": settings.service_name, "timezone": "UTC"}
 
 
 async def _try_database(dsn: str) -> None:

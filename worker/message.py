@@ -14,7 +14,10 @@ import orjson
 from arq.utils import timestamp_ms, to_ms, to_unix_ms
 
 from jobs.kit import Job, Payload
-from worker.codec import EXPIRES, JobMessage, dump_value
+from worker.codec import EXPIRES, WORDS, JobMessage, dump_value
+
+_RUN_ID_LIMIT = 200
+_BEGIN = b'{"h":{'  # of a message: `headers_of` leaves no headers empty
 
 # Set around a request or a run; every run enqueued inside carries it.
 correlation_id: contextvars.ContextVar[str | None] = contextvars.ContextVar("cid", default=None)
@@ -56,6 +59,24 @@ def run_id_of(job: Job[Any, Any], payload: Payload) -> str:
     """Follows from the idempotency key, whatever the job was renamed to; at random without one."""
     key = job.key_of(payload)
     return token_hex(16) if key is None else f"{job.first_name}:{key}"
+
+
+def checked_run_id(run_id: str) -> str:
+    """The same. Raises ValueError when it is no id."""
+    if not 0 < len(run_id) <= _RUN_ID_LIMIT:
+        raise ValueError(f"a run id has 1 to {_RUN_ID_LIMIT} characters, this has {len(run_id)}")
+    return run_id
+
+
+def with_header(raw: bytes, name: str, value: str) -> bytes:
+    """A message that was made here, with one header more, behind the words if there are any.
+
+    Raises ValueError for others.
+    """
+    if not raw.startswith(_BEGIN):
+        raise ValueError("this message does not begin with its headers")
+    at = raw.index(b"],") + 2 if raw.startswith(WORDS) else len(_BEGIN)
+    return b'%s"%s":"%s",%s' % (raw[:at], name.encode(), value.encode(), raw[at:])
 
 
 def message(

@@ -13,7 +13,11 @@ from worker.ending import Ending, State
 from worker.engine.claims import Claim
 
 IS_FIRST = b'"state":"succeeded","is_first":true'
+# The header, and the field: always a record's last, and a number. Other records end with a text.
+OUTBOX = "outbox"
+TEXT_END = b'"'
 _RANDOM_ID = 32  # digits, ours and ARQ's
+_LAST_ROW_ID = 2**63 - 1
 _INSTANTS = ("enqueued_at", "started_at", "ended_at")
 _NEEDED = frozenset({"run_id", "job", "queue", "correlation_id", "worker", "attempt"})
 _TEXTS = (_NEEDED - {"attempt"}) | frozenset(
@@ -25,7 +29,10 @@ UNKNOWN = "<unknown>"  # ARQ's own word for a run whose payload cannot be read
 
 @dataclass(slots=True, kw_only=True)  # not frozen: one is made for every attempt
 class AttemptRecord:
-    """How one attempt of a run went. Instants are aware; `error_*` are redacted text."""
+    """How one attempt of a run went. Instants are aware; `error_*` are redacted text.
+
+    `outbox` is the id of the outbox's row that the run was enqueued from.
+    """
 
     run_id: str
     job: str
@@ -45,6 +52,7 @@ class AttemptRecord:
     error_message: str | None = None
     traceback: str | None = None
     log: str | None = None
+    outbox: int | None = None
 
     def to_bytes(self) -> bytes:
         """JSON, without what is None."""
@@ -121,6 +129,7 @@ def attempt_record(
         error_message=plain(failure.message) if failure else None,
         traceback=plain(failure.traceback) if failure else None,
         log=plain(log),
+        outbox=row_id_of(headers.get(OUTBOX)),
     )
 
 
@@ -160,7 +169,25 @@ def success_bytes(
     for field, header in _HEADERS:
         if header in headers:
             record[field] = headers[header]
+    if OUTBOX in headers:
+        record[OUTBOX] = row_id_of(headers[OUTBOX])
     return to_json(record)
+
+
+def outbox_row_of(raw: bytes) -> int | None:
+    """The row of the outbox that is done with this record: its run is over."""
+    try:
+        record = orjson.loads(raw)
+        row_id, is_over = record[OUTBOX], State(record["state"]).is_final
+    except (ValueError, KeyError, TypeError):
+        return None
+    return row_id if is_over and type(row_id) is int and 0 < row_id <= _LAST_ROW_ID else None
+
+
+def row_id_of(header: str | None) -> int | None:
+    """The row of the outbox that a header names. Headers are foreign."""
+    is_id = header is not None and header.isascii() and header.isdigit() and len(header) < 20  # noqa: PLR2004 - digits
+    return min(int(header), _LAST_ROW_ID) if header is not None and is_id else None
 
 
 def to_json(record: dict[str, Any]) -> bytes:
@@ -217,6 +244,7 @@ def _parsed(data: Any) -> dict[str, Any]:
             **{name: instant_of(data[name]) for name in _INSTANTS},
             "tenant_id": None if tenant is None else UUID(tenant),
             "state": State(data["state"]),
+            OUTBOX: data.get(OUTBOX),
         }
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"this is no record: {type(error).__name__}") from None
@@ -225,4 +253,6 @@ def _parsed(data: Any) -> dict[str, Any]:
             raise ValueError(f"this is no record: {name} is no text")
     if type(fields["attempt"]) is not int:
         raise ValueError("this is no record: attempt is no number")
+    if fields[OUTBOX] is not None and type(fields[OUTBOX]) is not int:
+        raise ValueError("this is no record: outbox is no number")
     return fields

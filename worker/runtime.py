@@ -1,9 +1,10 @@
 """ARQ's hooks: what runs beside the jobs, around the resources that they share."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -18,9 +19,11 @@ from worker.engine.fleet import sizes
 from worker.enqueuer import Pool
 from worker.group import Member, Siblings
 from worker.ledger import Ledger
-from worker.lifespan import Resources, open_resources
+from worker.lifespan import Resources, connect, open_resources
 from worker.migrate import MigrationError, pending
 from worker.notes import Notes
+from worker.outbox.chore import OutboxChore
+from worker.outbox.relay import Relay
 from worker.retention import Keep, Retention
 from worker.settings import Settings
 from worker.sidecar.app import Sidecar
@@ -67,7 +70,7 @@ async def shutdown(ctx: dict[str, Any]) -> None:
 async def open_runtime(
     settings: Settings, pool: Pool, member: Member | None = None
 ) -> AsyncIterator[Runtime]:
-    """Health first, so that probes see the start; the ledger last, so that it ends first."""
+    """Health first, so that probes see the start; what writes last, so that it ends first."""
     queues = list(settings.queues().values())
     metrics = Metrics(((job.queue, job.name) for job in all_jobs()), version=__version__)
     health = Health(service=settings.service_name, version=__version__)
@@ -99,11 +102,22 @@ async def open_runtime(
         health.add("postgres", lambda: _check_postgres(resources.db))
         await stack.enter_async_context(health.watching())
         ledger = Ledger(pool, resources.db, keep_completed=settings.keep_completed)
-        retention = Retention(
-            resources.db, Keep.of(settings), sweeps=[partial(group_older, resources.db)]
-        )
-        await stack.enter_async_context(_running(retention))
+        sweeps: list[Callable[[], Awaitable[object]]] = [
+            partial(group_older, resources.db),
+            OutboxChore(pool, resources.db),
+        ]
+        retention = Retention(resources.db, Keep.of(settings), sweeps=sweeps)
+        await stack.enter_async_context(_running(retention.run()))
         await stack.enter_async_context(_writing(ledger))
+        relay = Relay(
+            pool,
+            resources.db,
+            connect=partial(connect, settings),
+            in_hand=resources.in_hand,
+            lease=timedelta(seconds=settings.run_lease),
+            counted=metrics.outbox,
+        )
+        await stack.enter_async_context(_running(relay.run()))
         yield Runtime(resources, metrics, health, sidecar, notes)
 
 
@@ -132,8 +146,8 @@ async def _require_schema(settings: Settings) -> None:
 
 
 @asynccontextmanager
-async def _running(retention: Retention) -> AsyncIterator[None]:
-    task = asyncio.create_task(retention.run())
+async def _running(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    task = asyncio.create_task(work)
     try:
         yield
     finally:

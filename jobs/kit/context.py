@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
     from jobs.kit.job import Job
 
+    Connection = (
+        asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
+    )
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -121,6 +125,16 @@ class Tools(Protocol):
         self, run: Run, job: "Job[Any, Any]", payload: Payload, *, delay: timedelta | None = None
     ) -> Enqueued: ...
 
+    async def enqueue_in(
+        self,
+        run: Run,
+        connection: "Connection",
+        job: "Job[Any, Any]",
+        payload: Payload,
+        *,
+        delay: timedelta | None = None,
+    ) -> str: ...
+
 
 JobPayload = TypeVar("JobPayload", bound=Payload)
 
@@ -201,6 +215,17 @@ class JobContext:
     ) -> Enqueued:
         """Put a run on the job's queue, under this run's correlation id."""
         return await self.tools.enqueue(self.run, job, payload, delay=delay)
+
+    async def enqueue_in(
+        self,
+        connection: "Connection",
+        job: "Job[JobPayload, Any]",
+        payload: JobPayload,
+        *,
+        delay: timedelta | None = None,
+    ) -> str:
+        """The same if, and only if, `connection`'s transaction commits; returns the run's id."""
+        return await self.tools.enqueue_in(self.run, connection, job, payload, delay=delay)
 
     @asynccontextmanager
     async def transaction(

@@ -21,6 +21,13 @@ async def succeed(ctx: JobContext, payload: Play) -> str:
         return "done"
 
 
+@job("chaos.succeed_in_silence", queue="default", result_ttl=0)
+async def succeed_in_silence(ctx: JobContext, payload: Play) -> None:
+    """Nothing in Redis tells that it is over."""
+    with marked(ctx.run):
+        return
+
+
 @job("chaos.nap", queue="default")
 async def nap(ctx: JobContext, payload: Play) -> str:
     with marked(ctx.run):

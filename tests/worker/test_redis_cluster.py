@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 from arq.jobs import JobStatus
 from redis.asyncio import Redis
@@ -21,6 +22,8 @@ from tests.worker.testing_jobs import add_line, nap
 from worker.engine.scripts import script
 from worker.enqueuer import Pool
 from worker.events import follow
+from worker.outbox import enqueue_in
+from worker.outbox.chore import OutboxChore
 from worker.redis_cluster import key_tag
 from worker.redis_pool import arq_settings, open_redis, open_redis_for_thread
 from worker.settings import SettingsError, load_settings
@@ -74,6 +77,32 @@ async def test_runs_end_as_anywhere_and_all_their_keys_have_the_tag(
     names = await names_at(node)
     assert TAG + b"arq:result:one" in names
     assert {name for name in names if not name.startswith(TAG)} == set()
+
+
+async def test_runs_come_to_it_from_the_outbox_too(
+    node: Node,
+    pool: Pool,
+    start_worker: StartWorker,
+    tmp_path: Path,
+    db: "asyncpg.Pool[asyncpg.Record]",
+) -> None:
+    diary = tmp_path / "diary"
+    await start_worker(redis_url=node.url)
+
+    for lines in (1, 2):  # before and after its data is lost
+        async with db.acquire() as connection, connection.transaction():
+            run_id = await enqueue_in(connection, add_line, {"diary": str(diary)})
+        await until(lambda: pool.exists(f"arq:result:{run_id}"))  # noqa: B023 - called in this turn
+        assert (await pool.handle(run_id, add_line).result(**FAST))["lines"] == lines
+
+        async def is_empty() -> bool:
+            return not await db.fetchval("select count(*) from outbox")
+
+        await until(is_empty)
+        await OutboxChore(pool, db)()
+        names = await names_at(node)
+        assert [name for name in names if not name.startswith(TAG)] == []
+        await pool.flushall()
 
 
 async def test_runs_that_wait_are_seen_and_aborted(

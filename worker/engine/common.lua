@@ -56,3 +56,13 @@ local function count(queue, what, by)
     redis.call('DEL', 'deskhand:counts')
   end
 end
+
+-- What names the data here: a Redis that came back empty gets another name.
+local function data_epoch(fresh)
+  local epoch = redis.pcall('GET', 'deskhand:epoch')
+  if not epoch or failed(epoch) or #epoch > 64 or string.find(epoch, '[^%w%-]') then -- none of ours
+    redis.call('SET', 'deskhand:epoch', fresh)
+    return fresh
+  end
+  return epoch
+end

@@ -14,6 +14,7 @@ _PARTS = {
     "peek": ("common", "controls", "peek"),
     "enqueue": ("common", "controls", "enqueue"),
     "merge": ("common", "controls", "merge"),
+    "relay": ("common", "controls", "relay"),
     "cancel": ("common", "controls", "finish", "turns", "cancel"),
     "sweep": ("common", "sweep"),
 }

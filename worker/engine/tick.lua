@@ -23,11 +23,7 @@ local function answer(epoch, past)
   return { epoch, past.verdicts, past.leased, past.queues, past.ids, payloads, past.scores, spent, past.extras }
 end
 
-local epoch = redis.pcall('GET', 'deskhand:epoch')
-if not epoch or failed(epoch) or #epoch > 64 or string.find(epoch, '[^%w%-]') then -- none of ours
-  epoch = ARGV[6]
-  redis.call('SET', 'deskhand:epoch', epoch)
-end
+local epoch = data_epoch(ARGV[6])
 
 local remembered = redis.pcall('GET', memory)
 if remembered and not failed(remembered) then

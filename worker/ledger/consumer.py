@@ -16,6 +16,7 @@ from worker.ledger.batch import Batch
 from worker.ledger.rows import UNFIT, forget, write_attempts, write_dead_letters
 from worker.ledger.sieve import Entry
 from worker.ledger.trim import trim
+from worker.outbox.queries import delete as finish_rows
 from worker.telemetry.logs import get_logger
 
 # The newest records that PostgreSQL would not take, for whoever looks into it.
@@ -135,6 +136,9 @@ class Ledger:
         for start in range(0, len(dropped), _IDS):
             await forget(self._db, dict(dropped[start : start + _IDS]))
         await self._write_fitting(write_attempts, batch.sieve.kept(), _ROWS)
+        done = list(batch.sieve.done)
+        for start in range(0, len(done), _IDS):
+            await finish_rows(self._db, done[start : start + _IDS])
         await self._acknowledge(EVENTS, batch.ids[EVENTS])
 
     async def _write_fitting(self, write: Write, entries: Sequence[Entry], page: int) -> None:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import orjson
 
 from worker.ending import State
-from worker.records import IS_FIRST, instant_of
+from worker.records import IS_FIRST, TEXT_END, instant_of, outbox_row_of
 
 # An id of the record's own (its entry's, and its position in there), and its bytes.
 Entry = tuple[str, bytes]
@@ -40,6 +40,8 @@ class Sieve:
         self._others: list[Entry] = []
         # Ids and starts of the runs that are not written: what is known of them is to be forgotten.
         self.dropped: dict[str, datetime] = {}
+        # Rows of the outbox whose runs are over.
+        self.done: set[int] = set()
 
     def add(self, entry_id: str, fields: Mapping[bytes, bytes]) -> None:
         """Kinds of fields that are not known are skipped: a newer version may write them."""
@@ -58,12 +60,15 @@ class Sieve:
         return others + first + [entry for line in self._completed.values() for _, entry in line]
 
     def _add(self, entry: Entry) -> None:
-        if IS_FIRST in entry[1]:
+        raw = entry[1]
+        if raw[-2:-1] != TEXT_END and (row_id := outbox_row_of(raw)) is not None:
+            self.done.add(row_id)
+        if IS_FIRST in raw:
             # A quote inside a JSON text is escaped: what looks like a field is one.
-            queue = entry[1].partition(b'"queue":"')[2].partition(b'"')[0]
+            queue = raw.partition(b'"queue":"')[2].partition(b'"')[0]
             self._first[queue].append(entry)
             return
-        run = _run(entry[1], is_first_success=True)
+        run = _run(raw, is_first_success=True)
         if run is None:
             self._others.append(entry)
             return

@@ -31,7 +31,7 @@ class Shelf:
 
     kind: str
     counted_as: Literal["completed", "failed"] | None
-    table: Literal["job_runs", "dead_letters"]
+    table: Literal["job_runs", "dead_letters", "outbox"]
     condition: str
     instant: str
     row_id: str
@@ -82,6 +82,15 @@ SHELVES = (
     _runs("completed runs", "completed", "succeeded", "cancelled", "expired"),
     _runs("dead runs", "failed", "dead"),
     _runs("unfinished runs", None, "retrying", "snoozed", "released"),
+    Shelf(
+        kind="rows of the outbox whose runs are gone",
+        counted_as=None,
+        table="outbox",
+        condition="missing_at is not null",
+        instant="missing_at",
+        row_id="outbox_id",
+        least_id=0,
+    ),
 )
 
 

@@ -145,6 +145,14 @@ class Metrics(Meter):
             ["integration", "kind"],
             registry=self.registry,
         )
+        self._outbox = Counter(
+            "worker_outbox_rows",
+            "Rows of the outbox, by what became of them.",
+            ["status"],
+            registry=self.registry,
+        )
+        for status in ("enqueued", "repeated", "failed", "again"):
+            self._outbox.labels(status)
         self._collect_errors = Counter(
             "worker_metrics_collect_errors",
             "Failures to collect what a scrape asks others for.",
@@ -196,6 +204,10 @@ class Metrics(Meter):
         for queue, size in sizes.items():
             for state in ("ready", "deferred", "blocked", "running"):
                 self._queue_size.labels(self._queue(queue), state).set(getattr(size, state))
+
+    def outbox(self, status: str, number: int) -> None:
+        """Count rows of the outbox: enqueued, repeated (their run was there), failed, again."""
+        self._outbox.labels(self._bounded("outbox status", status, most=10)).inc(number)
 
     def collect_failed(self, collector: str) -> None:
         """Count a failure to collect what a scrape asks others for."""
