@@ -184,7 +184,7 @@ def arq_function(job: Job[Any, Any]) -> Function:
 def _run(job: Job[Any, Any], payload: Payload, ctx: dict[str, Any]) -> Run:
     headers, run_id = ctx.get("headers", {}), ctx["job_id"]
     replay_of = headers.get("replay")
-    key = None if job.idempotency_key is None else job.key_of(payload)
+    key = None if job.repeats.idempotency is None else job.key_of(payload)
     return Run(
         run_id,
         job.name,

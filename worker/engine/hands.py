@@ -142,6 +142,8 @@ class Hands:
             pass  # the loop is being torn down: the lease lapses and another worker takes the run
         except BaseException:  # noqa: BLE001 - our own mistake, not the job's: the same
             _log.exception("Attempt broke in the engine")
+        # Its context knows the hand: a circle, which only the garbage collector would find.
+        hand.task = None
         self._counts[hand.claim.queue.name] -= 1
         if hand.finish is None:
             self._drop(hand)
