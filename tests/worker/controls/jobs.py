@@ -74,6 +74,9 @@ BOTH = job(
     concurrency_key="{key}",
     rate_limits=(RateLimit("b:{key}", RATE, WINDOW), RateLimit("all", 3 * RATE, WINDOW)),
 )(nap)
+ONCE_A_KEY = job(
+    "controls.nap_once", queue="default", retry=ONCE, idempotency_key="{number}", result_ttl=600
+)(nap)
 ALONE = job("controls.reconcile", queue="default", retry=ONCE, singleton=True)(nap)
 
 
