@@ -22,12 +22,24 @@ local function tenant_in(payload)
   return string.match(payload, '"tenant_id":"([%x%-]+)"')
 end
 
+-- Is this one of runs that come in the order of their scores, which a turn would change?
+local function is_ordered(payload)
+  if string.sub(payload, 1, #words_mark) ~= words_mark then return false end
+  return string.find(string.match(payload, '^[^%]]*', #words_mark + 1), '"o/', 1, true) ~= nil
+end
+
+local function head_start_of(id)
+  local head = redis.pcall('GETRANGE', 'arq:job:' .. id, 0, #words_mark + 16)
+  return not failed(head) and tonumber(string.match(head, '^{"h":{"c":%["p(%d+)"')) or 0
+end
+
 -- It is the tenant's turn with these runs now; the last of them brings the next.
 local function give_turn(turns, tenant, id)
   ours('HSET', turns, 't' .. tenant, id, 'r' .. id, tenant)
 end
 
--- The next runs of a lane come due, up to so many.
+-- The next runs of a lane come due, up to so many (100: their order is told by thousandths, and a
+-- half means a lease).
 local function bring(queue, turns, tenant, most)
   local lane, brought, last = lane_of(queue, tenant), 0, nil
   while brought < most do
@@ -39,7 +51,9 @@ local function bring(queue, turns, tenant, most)
       local score = redis.pcall('ZSCORE', queue, id)
       -- Not over meanwhile, and not taken: somebody may have aborted it.
       if score and not failed(score) and string.sub(score, -2) ~= '.5' then
-        redis.call('ZADD', queue, 'XX', text(now), id)
+        -- Behind all that is due, but for its head start, and in their own order.
+        local at = now - 1 - head_start_of(id) + brought * 0.004
+        redis.call('ZADD', queue, 'XX', string.format('%.3f', at), id)
         brought, last = brought + 1, id
       end
     end
@@ -62,7 +76,7 @@ local function next_turns(queue, turns, ids, free)
   end
   -- Alone, a tenant may have all free slots; else they share them.
   local waiting = math.max(math.floor((redis.call('HLEN', turns) + #served) / 2), 1)
-  local share = math.max(math.floor(free / waiting), 1)
+  local share = math.min(math.max(math.floor(free / waiting), 1), 100)
   for _, tenant in ipairs(served) do brought = brought + bring(queue, turns, tenant, share) end
   if redis.call('HLEN', turns) <= 1 then redis.call('DEL', turns) end
   return brought > 0
@@ -90,11 +104,13 @@ local function sort(queue)
       break
     end
     local payload = redis.pcall('GETRANGE', 'arq:job:' .. id, 0, shown)
-    local tenant = not failed(payload) and tenant_in(payload) or '-'
+    if failed(payload) then payload = '' end
+    local tenant = tenant_in(payload) or '-'
     local turn = ours('HGET', turns, 't' .. tenant)
     local is_first = not turn or turn == id or not redis.call('ZSCORE', queue, turn)
-    if is_first or string.sub(score, -2) == '.5' then
-      if is_first then give_turn(turns, tenant, id) end
+    local stays = is_ordered(payload) or string.sub(score, -2) == '.5'
+    if is_first or stays then
+      if not stays then give_turn(turns, tenant, id) end
       cursor = score .. ' ' .. id
     else
       parked = parked + ours('ZADD', lane_of(queue, tenant), 'NX', score, id)

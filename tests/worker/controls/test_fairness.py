@@ -127,6 +127,23 @@ async def test_who_has_no_tenant_is_like_one(
     assert sum(mark.event == "begin" for mark in crowd.marks) < 100
 
 
+async def test_a_priority_counts_among_tenants_too(
+    start_worker: StartWorker, crowd: Crowd, pool: Pool
+) -> None:
+    await pause_queue(pool, "default")
+    await add(pool, crowd.path, 0, 200, seconds=0.005)
+    given = {"tenant_id": str(TENANTS[1]), "marks": str(crowd.path), "number": 1, "seconds": 0.005}
+    await pool.enqueue_many(jobs.work_for_tenant.name, [given] * 60, _priority=5)
+    await start_worker(queue_concurrency={"default": 2})
+    await resume_queue(pool, "default")
+
+    begun = await order(crowd, 260)
+
+    assert Counter(begun) == {0: 200, 1: 60}
+    # While the next of the first one's are brought, those of the other may have a slot.
+    assert begun[:60].count(1) >= 50
+
+
 async def test_what_waits_for_its_turn_counts_as_due(
     start_worker: StartWorker, crowd: Crowd, pool: Pool
 ) -> None:
