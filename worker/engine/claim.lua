@@ -139,7 +139,9 @@ local function claim(index, queue, free, token, lease, taken, events, owner)
     local moved_up = has_turns and next_turns(queue, turns, ids, free)
     if #due < 2 * page and not moved_up then return false end
   end
-  local sample = taken.payloads[#taken.ids]
-  local has_tenants = has_turns or (#taken.ids >= first and sample and tenant_in(string.sub(sample, 1, shown)))
-  return has_tenants and sort(queue)
+  if not has_turns then
+    local sample = #taken.ids >= first and taken.payloads[#taken.ids]
+    has_turns = sample and tenant_in(string.sub(sample, 1, shown))
+  end
+  return has_turns and sort(queue)
 end

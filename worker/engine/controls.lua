@@ -224,46 +224,10 @@ local function hold(limits, ms)
   end
 end
 
--- Whoever comes ahead of runs that are sorted (turns.lua) is to be sorted too.
-local function is_ahead(queue)
-  redis.pcall('HDEL', 'deskhand:turns:' .. name_of(queue), 'c')
-end
-
 -- A run that is put off gets its head start when it comes due, not before.
 local function put_off(queue, id, due, head_start)
   if head_start > 0 and due > now then
     ours('ZADD', 'deskhand:soon', text(due), text(head_start) .. '\n' .. member_of(queue, id))
-  end
-end
-
--- The score of a run that is enqueued now, for when it is asked to be due.
-local function arrival(queue, id, payload, due)
-  if string.sub(payload, 1, #words_mark) ~= words_mark then return text(due) end
-  local words = string.match(payload, '^[^%]]*', #words_mark + 1)
-  local ordered = due <= now and string.match(words, '"o/([^"]*)"')
-  if ordered then -- of one millisecond, too, the first comes first
-    local last = 'deskhand:order:' .. ordered
-    due = math.max(due, (tonumber(ours('GET', last)) or 0) + 1)
-    redis.call('SET', last, text(due), 'EX', 86400)
-  end
-  local head_start = tonumber(string.match(words, '^"p(%d+)"')) or 0
-  put_off(queue, id, due, head_start)
-  if due > now or head_start == 0 then return text(due) end
-  is_ahead(queue)
-  return text(due - head_start)
-end
-
-local function start_ahead()
-  if not exists('deskhand:soon') then return end
-  local due = ours('ZRANGEBYSCORE', 'deskhand:soon', '-inf', text(now), 'WITHSCORES', 'LIMIT', 0, 500)
-  for position = 1, #due, 2 do
-    local head_start, member = string.match(due[position], '^(%d+)\n(.*)$')
-    local queue, id = of_member(member or '')
-    if redis.pcall('ZSCORE', queue, id) == due[position + 1] then
-      redis.call('ZADD', queue, 'XX', text(due[position + 1] - head_start), id)
-      is_ahead(queue)
-    end
-    redis.call('ZREM', 'deskhand:soon', due[position])
   end
 end
 

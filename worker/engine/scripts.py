@@ -9,13 +9,13 @@ from importlib import resources
 from worker.engine.wire import Script
 
 _PARTS = {
-    "tick": ("common", "controls", "finish", "turns", "claim", "tick"),
+    "tick": ("common", "controls", "turns", "finish", "claim", "tick"),
     "renew": ("common", "renew"),
     "peek": ("common", "controls", "peek"),
-    "enqueue": ("common", "controls", "enqueue"),
-    "merge": ("common", "controls", "merge"),
-    "relay": ("common", "controls", "relay"),
-    "cancel": ("common", "controls", "finish", "turns", "cancel"),
+    "enqueue": ("common", "controls", "turns", "enqueue"),
+    "merge": ("common", "controls", "turns", "merge"),
+    "relay": ("common", "controls", "turns", "relay"),
+    "cancel": ("common", "controls", "turns", "finish", "cancel"),
     "sweep": ("common", "sweep"),
 }
 

@@ -3,8 +3,9 @@
 -- ARGV  owner (the worker), token (of the runs claimed now), the name that remembers this call,
 --       the call's serial number, the epoch the worker knows ('' = none yet), an epoch to begin,
 --       lease in ms, kept in s, limit of events, how many attempts end, how many runs to claim at
---       most, the free slots of each queue (-1 = none, but sort what is due), then the attempts (see finish.lua), then for each whose
---       payload has words its number, the payload's head, and how long in ms its rates shall rest
+--       most, the free slots of each queue (-1 = none, but sort what is due), then the attempts (see
+--       finish.lua), then for each whose payload has words its number, the payload's head, and how
+--       long in ms its rates shall rest
 -- Returns {epoch, verdicts, lease's end, queue numbers, run ids, payloads, scores, attempts spent,
 --          {position, 'crashes' | 'aborted' | 'unknown', value}… {queue number, 'unsorted', 1}…}
 --

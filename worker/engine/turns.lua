@@ -121,3 +121,50 @@ local function sort(queue)
   count(queue, 'parked', parked)
   return is_page_due
 end
+
+-- The score of a run that comes ahead of others which are sorted by now: it is sorted at once.
+local function ahead(queue, id, payload, score)
+  local turns = turns_of(queue)
+  if not exists(turns) or is_ordered(payload) then return text(score) end
+  local tenant = tenant_in(string.sub(payload, 1, shown)) or '-'
+  local turn = ours('HGET', turns, 't' .. tenant)
+  if not turn or not redis.call('ZSCORE', queue, turn) then
+    give_turn(turns, tenant, id)
+    return text(score)
+  end
+  count(queue, 'parked', ours('ZADD', lane_of(queue, tenant), 'NX', text(score), id))
+  return text(now + far)
+end
+
+-- The score of a run that is enqueued now, for when it is asked to be due.
+local function arrival(queue, id, payload, due)
+  if string.sub(payload, 1, #words_mark) ~= words_mark then return text(due) end
+  local words = string.match(payload, '^[^%]]*', #words_mark + 1)
+  local ordered = due <= now and string.match(words, '"o/([^"]*)"')
+  if ordered then -- of one millisecond, too, the first comes first
+    local last = 'deskhand:order:' .. ordered
+    due = math.max(due, (tonumber(ours('GET', last)) or 0) + 1)
+    redis.call('SET', last, text(due), 'EX', 86400)
+  end
+  local head_start = tonumber(string.match(words, '^"p(%d+)"')) or 0
+  put_off(queue, id, due, head_start)
+  if due > now or head_start == 0 then return text(due) end
+  return ahead(queue, id, payload, due - head_start)
+end
+
+-- Runs with a head start that are due by now.
+local function start_ahead()
+  if not exists('deskhand:soon') then return end
+  local due = ours('ZRANGEBYSCORE', 'deskhand:soon', '-inf', text(now), 'WITHSCORES', 'LIMIT', 0, 500)
+  for position = 1, #due, 2 do
+    local head_start, member = string.match(due[position], '^(%d+)\n(.*)$')
+    local queue, id = of_member(member or '')
+    if redis.pcall('ZSCORE', queue, id) == due[position + 1] then
+      local payload = redis.pcall('GETRANGE', 'arq:job:' .. id, 0, shown)
+      local score = due[position + 1] - head_start
+      local at = failed(payload) and text(score) or ahead(queue, id, payload, score)
+      redis.call('ZADD', queue, 'XX', at, id)
+    end
+    redis.call('ZREM', 'deskhand:soon', due[position])
+  end
+end
