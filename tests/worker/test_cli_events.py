@@ -50,6 +50,8 @@ async def test_each_event_can_be_a_json_object(told: str, redis_url: str) -> Non
         "error_type": "RequestRejectedError",
         "worker": "host:1:x",
         "crashes": None,
+        "fraction": None,
+        "message": None,
     }
 
 
