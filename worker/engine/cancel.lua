@@ -28,14 +28,9 @@ if limits then
 end
 redis.call('ZREM', queue, id)
 redis.call('PSETEX', 'arq:result:' .. id, life, result)
-redis.call('DEL', 'arq:job:' .. id, 'arq:retry:' .. id)
+redis.call('DEL', 'arq:job:' .. id, 'arq:retry:' .. id, 'deskhand:unique:' .. id)
 forget({ id })
-local turns = turns_of(queue)
-if exists(turns) then
-  local tenant = tenant_in(string.sub(payload, 1, shown)) or '-'
-  if ours('ZREM', lane_of(queue, tenant), id) == 1 then count(queue, 'parked', -1) end
-  next_turns(queue, turns, { id }, 1)
-end
+quit_turn(queue, id, payload)
 count(queue, 'cancelled', 1)
 append('deskhand:events', limit, { '=' .. id, record })
 return 'cancelled'

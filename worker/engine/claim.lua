@@ -27,16 +27,22 @@ local function lock(due, free, token, lease)
   return ids, scores, skipped
 end
 
+-- Set a locked run aside, and say why.
+local function reject(queue, id, why)
+  if why then
+    append('deskhand:rejected', '1000', { 'queue', name_of(queue), 'run', id, 'why', why })
+  end
+  redis.call('ZREM', queue, id)
+  redis.pcall('ZREM', 'arq:abort', id)
+  redis.call('DEL', 'arq:in-progress:' .. id)
+end
+
 -- A locked id without a payload: is there a run to speak of?
 local function is_run(queue, id)
   local kind = redis.call('TYPE', 'arq:job:' .. id).ok
   if kind == 'none' and not exists('arq:result:' .. id) then return true end
-  if kind ~= 'none' then
-    append('deskhand:rejected', '1000', { 'queue', name_of(queue), 'run', id, 'why', 'its payload is a ' .. kind })
-  end -- else a finished id that a stock abort() put back
-  redis.call('ZREM', queue, id)
-  redis.pcall('ZREM', 'arq:abort', id)
-  redis.call('DEL', 'arq:in-progress:' .. id)
+  -- Else a finished id that a stock abort() put back.
+  reject(queue, id, kind ~= 'none' and 'its payload is a ' .. kind)
   return false
 end
 
@@ -63,12 +69,20 @@ local function scores_of(key, ids)
   return scores
 end
 
+-- Do the headers say that it was not to be started after so long?
+local function is_late(payload)
+  local headers = string.match(string.sub(payload, 1, 8192), '^(.-)},"t":') or ''
+  local latest = tonumber(string.match(headers, '"expires":"(%d+)"'))
+  return latest and latest < now
+end
+
 -- The score that a locked run with words came with, or nothing when it may not start now.
 local function may_start(queue, id, score, payload, is_aborted)
   local limits = controls_of(payload)
   if #limits == 0 then return score end
-  -- A stock abort gives a run that waits the score 1, and says why a moment later.
-  if is_aborted or score == '1' then
+  -- What came too late is not to start. A stock abort gives a run that waits the score 1, and says
+  -- why a moment later.
+  if is_aborted or score == '1' or (is_late(payload) and not exists('arq:retry:' .. id)) then
     quit(queue, id, limits)
     return score
   end
@@ -84,7 +98,9 @@ local function take(index, queue, ids, scores, ends, taken, events, owner)
   for position, id in ipairs(ids) do
     local payload, came = payloads[position], scores[position]
     if payload and string.sub(payload, 1, #words_mark) == words_mark then
-      came = may_start(queue, id, came, payload, aborted[position])
+      local is_sane, score_or_why = pcall(may_start, queue, id, came, payload, aborted[position])
+      came = is_sane and score_or_why
+      if not is_sane then reject(queue, id, 'its words cannot be read') end
     end
     if came and (payload or is_run(queue, id)) then
       local at = #taken.ids + 1
@@ -120,7 +136,7 @@ local function take(index, queue, ids, scores, ends, taken, events, owner)
   return #ids - #active
 end
 
--- Claim up to `free` runs of one queue; returns whether there are more, in an order that is unfair.
+-- Claim up to `free` runs of one queue; returns whether there is more to look at than one call does.
 local function claim(index, queue, free, token, lease, taken, events, owner)
   local seen, skipped, turns = 0, 0, turns_of(queue)
   local ends, now_text, first = now + tonumber(lease), text(now), #taken.ids + 1
@@ -129,7 +145,8 @@ local function claim(index, queue, free, token, lease, taken, events, owner)
     local page = skipped == 0 and math.min(free, page_limit) or page_limit
     local due = redis.pcall(
       'ZRANGEBYSCORE', queue, '-inf', now_text, 'WITHSCORES', 'LIMIT', skipped, page)
-    if failed(due) or #due == 0 then return false end
+    if failed(due) then return false end
+    if #due == 0 then break end
     seen = seen + #due / 2
     local ids, scores, others = lock(due, free, token, lease)
     skipped = skipped + others
@@ -137,7 +154,11 @@ local function claim(index, queue, free, token, lease, taken, events, owner)
       free = free - #ids + take(index, queue, ids, scores, ends, taken, events, owner)
     end
     local moved_up = has_turns and next_turns(queue, turns, ids, free)
-    if #due < 2 * page and not moved_up then return false end
+    if #due < 2 * page and not moved_up then break end
+  end
+  if free > 0 then
+    if has_turns then mend_turns(queue, turns) end
+    return seen >= furthest
   end
   if not has_turns then
     local sample = #taken.ids >= first and taken.payloads[#taken.ids]

@@ -4,7 +4,7 @@
 -- '<queue>\n<run id>' with the scores that they had. It stays in its queue too, where stock readers
 -- look, with a score far ahead. Only the first of a line comes due: when there may be room, or as
 -- soon as somebody made room. So nothing polls, and a line of any length costs what its first does.
-local far, rest, most_woken, most_limits = 21600000, 300000, 16, 16 -- ms, ms, runs
+local far, rest, most_woken, most_limits, most_count = 21600000, 300000, 16, 16, 10000 -- ms, ms, runs
 
 local words_mark = '{"h":{"c":['
 
@@ -15,9 +15,9 @@ local function controls_of(payload)
   local words = string.match(payload, '^[^%]]*', #words_mark + 1)
   for kind, word in string.gmatch(words, '"(%a)([^"]*)"') do
     local number, key = string.match(word, '^(%d*)/?(.*)$')
-    number = math.max(tonumber(number) or 1, 1)
+    number = math.min(math.max(tonumber(number) or 1, 1), most_count)
     if kind == 'p' then
-      head_start = math.min(number, 3600000)
+      head_start = math.min(tonumber(string.match(word, '^%d+')) or 0, 3600000)
     elseif kind == 'k' or kind == 'o' then
       limits[#limits + 1] = { kind = kind, key = key, count = kind == 'o' and 1 or number }
     elseif kind == 'r' then
@@ -26,7 +26,9 @@ local function controls_of(payload)
         -- A little longer than asked: a run starts some time after it was claimed, never before.
         per = math.min(tonumber(per), 2678400000)
         per = per + math.min(50 + math.ceil(per / 100), 250)
-        limits[#limits + 1] = { kind = kind, key = shared, count = number, per = per }
+        -- Each window has starts and lines of its own; a key rests as a whole.
+        local window = text(per) .. '/' .. shared
+        limits[#limits + 1] = { kind = kind, key = window, whole = shared, count = number, per = per }
       end
     end
     if #limits == most_limits then break end
@@ -57,20 +59,26 @@ local function of_member(member)
   return tag .. (name or ''), id or ''
 end
 
+-- What is written as a start; nonsense is long ago.
+local function instant(written)
+  local at = tonumber(written) or 0
+  return at == at and at or 0
+end
+
 -- How many more may start now, and (when none) the score at which to look again.
 local function rate_room(limit)
-  local held = redis.call('PTTL', 'deskhand:hold:' .. limit.key)
+  local held = redis.call('PTTL', 'deskhand:hold:' .. limit.whole)
   if held > 0 then return 0, now + held end
   local starts = 'deskhand:rate:' .. limit.key
   local known = ours('LLEN', starts)
   while known > 0 do -- those at the end are the oldest
-    local oldest = tonumber(redis.call('LINDEX', starts, -1)) or 0
+    local oldest = instant(redis.call('LINDEX', starts, -1))
     if oldest + limit.per > now and oldest <= now then break end
     redis.call('RPOP', starts)
     known = known - 1
   end
   if known < limit.count then return limit.count - known end
-  return 0, tonumber(redis.call('LINDEX', starts, limit.count - 1)) + limit.per
+  return 0, math.min(instant(redis.call('LINDEX', starts, limit.count - 1)), now) + limit.per
 end
 
 -- The same for runs at once; also whether this run has its place already (its worker was lost).
@@ -113,6 +121,8 @@ local function wake(line, room, at)
   if not first then return end
   if room < 1 then
     local queue, id = of_member(first)
+    -- Not before it was asked for: what is put off stands in order, too.
+    at = math.max(at, instant(redis.call('ZSCORE', line, first)))
     if score ~= at then redis.call('ZADD', queue, 'XX', text(at), id) end
   elseif score > now then
     local members = redis.call('ZRANGE', line, 0, math.min(room, most_woken) - 1, 'WITHSCORES')
@@ -123,28 +133,37 @@ local function wake(line, room, at)
   end
 end
 
--- This run waits in no line any more, but for `except`; returns the score that it came with.
-local function leave(queue, id, limits, except)
-  local me, came = member_of(queue, id), nil
+-- This run waits in no line any more; or in `only` one, and where runs come in order. Returns the
+-- limits whose lines it left.
+local function leave(queue, id, limits, only)
+  local me, left = member_of(queue, id), {}
   for _, limit in ipairs(limits) do
     local line = line_of(limit, queue)
-    if line ~= except and exists(line) then
-      local score = ours('ZSCORE', line, me)
-      if score then
-        came = score
-        redis.call('ZREM', line, me)
+    if (not only or (line ~= only and limit.kind ~= 'o')) and exists(line) then
+      if ours('ZREM', line, me) == 1 then
         count(queue, 'blocked', -1)
+        left[#left + 1] = limit
       end
     end
   end
-  return came
+  return left
+end
+
+-- A run that comes in order stands in line from the beginning, before anybody asks whether it may
+-- start: whatever else it waits for, those behind it wait for it.
+local function line_up(queue, id, limits, score)
+  for _, limit in ipairs(limits) do
+    if limit.kind == 'o' and ours('ZADD', line_of(limit, queue), 'NX', score, member_of(queue, id)) == 1 then
+      count(queue, 'blocked', 1)
+    end
+  end
 end
 
 -- Stand in line, where one's score says; only the first of a line comes due.
 local function stand(queue, id, score, line, at)
   local me = member_of(queue, id)
   local second = front(line)
-  if redis.call('ZADD', line, 'NX', score, me) == 1 then count(queue, 'blocked', 1) end
+  if ours('ZADD', line, 'NX', score, me) == 1 then count(queue, 'blocked', 1) end
   local is_first = front(line) == me
   redis.call('ZADD', queue, 'XX', text(is_first and at or now + far), id)
   if is_first and second and second ~= me then
@@ -153,53 +172,69 @@ local function stand(queue, id, score, line, at)
   end
 end
 
+-- Whoever is first in these lines may come due now, or knows when.
+local function wake_lines(queue, limits)
+  for _, limit in ipairs(limits) do
+    local line = line_of(limit, queue)
+    if exists(line) then wake(line, room_of(limit, '')) end
+  end
+end
+
+-- The score that this run came with, if it waits in a line.
+local function came_with(queue, id, limits)
+  for _, limit in ipairs(limits) do
+    local line = line_of(limit, queue)
+    local score = exists(line) and ours('ZSCORE', line, member_of(queue, id))
+    if score then return score end
+  end
+end
+
 -- May this run, which is locked, start? Then it has its places, and its starts are counted; else
 -- it waits, and is not locked any more. Returns the score that it came with, or nothing.
 local function admit(queue, id, score, limits)
   local me = member_of(queue, id)
+  score = came_with(queue, id, limits) or score
   for _, limit in ipairs(limits) do
     local line = line_of(limit, queue)
     local room, at, is_placed = room_of(limit, id)
     if not is_placed then
-      local ahead = ours('ZCARD', line)
-      if ahead > 0 then
+      local ahead = 0
+      if exists(line) then -- where would it stand?
+        if ours('ZADD', line, 'NX', score, me) == 1 then count(queue, 'blocked', 1) end
         front(line)
-        ahead = redis.call('ZRANK', line, me) or redis.call('ZCOUNT', line, '-inf', score)
+        ahead = redis.call('ZRANK', line, me) or 0
       end
-      if ahead >= room then
-        local came = leave(queue, id, limits, line)
-        stand(queue, id, came or score, line, at or now + rest)
+      -- Nobody passes the first of a line, also not one whose limit is a wider one.
+      if room < 1 or ahead > 0 then
+        local left = leave(queue, id, limits, line)
+        stand(queue, id, score, line, at or now + rest)
         if room > 0 then wake(line, room, at) end -- whoever is ahead may go
+        wake_lines(queue, left)
         redis.call('DEL', 'arq:in-progress:' .. id)
         return nil
       end
     end
   end
-  local came = leave(queue, id, limits)
+  leave(queue, id, limits)
   for _, limit in ipairs(limits) do
     if limit.kind == 'r' then
       local starts = 'deskhand:rate:' .. limit.key
       redis.call('LPUSH', starts, text(now))
-      redis.call('LTRIM', starts, 0, limit.count - 1)
+      redis.call('LTRIM', starts, 0, most_count - 1)
       redis.call('PEXPIRE', starts, text(limit.per))
     else
       local places = 'deskhand:held:' .. limit.kind .. limit.key
       redis.call('SADD', places, id)
       redis.call('EXPIRE', places, 2678400)
     end
-    local line = line_of(limit, queue)
-    if exists(line) then wake(line, room_of(limit, '')) end
   end
-  return came or score
+  wake_lines(queue, limits)
+  return score
 end
 
 -- This run is not to start any more, or has other words now: whoever is behind it moves up.
 local function quit(queue, id, limits)
-  leave(queue, id, limits)
-  for _, limit in ipairs(limits) do
-    local line = line_of(limit, queue)
-    if exists(line) then wake(line, room_of(limit, '')) end
-  end
+  wake_lines(queue, leave(queue, id, limits))
 end
 
 -- This run's places are free: it is over, or (but in order) comes back.
@@ -217,7 +252,7 @@ end
 -- The keys of these rates rest for so long: their service asked for it.
 local function hold(limits, ms)
   for _, limit in ipairs(limits) do
-    local key = 'deskhand:hold:' .. limit.key
+    local key = 'deskhand:hold:' .. (limit.whole or '')
     if limit.kind == 'r' and redis.call('PTTL', key) < ms then
       redis.call('SET', key, '1', 'PX', text(ms))
     end

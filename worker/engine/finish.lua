@@ -20,6 +20,7 @@ local function put_back(queue, id, state, at, spent, payload, kept, head_start)
   local is_read = state == 'read'
   local due = is_read and at or now + at
   local wait = math.max(due - now, 0)
+  if is_read then line_up(queue, id, controls_of(payload) or {}, text(due - head_start)) end
   redis.call('ZADD', queue, text(wait > 0 and due or due - head_start), id)
   put_off(queue, id, due, head_start)
   if is_read or redis.call('PTTL', 'arq:job:' .. id) == -2 then
@@ -103,6 +104,8 @@ local function finish(first, number_of_ends, was_emptied, kept, events, words)
     if #here.over > 0 then
       redis.pcall('ZREM', queue, unpack(here.over))
       forget(here.over)
+      local turns = turns_of(queue)
+      if exists(turns) then next_turns(queue, turns, here.over, 1) end
     end
     for state, times in pairs(here.states) do count(queue, state, times) end
     count(queue, 'running', -here.ended)

@@ -22,12 +22,23 @@ local function is_waiting(id)
   return score and string.sub(score, -2) ~= '.5' and exists('arq:job:' .. id)
 end
 
-local function replace(id, payload, first)
+-- The newest payload begins anew: also with its attempts, when an older one was tried and failed.
+local function replace(key, id, payload, first)
   local before = redis.call('GET', 'arq:job:' .. id)
   redis.call('SET', 'arq:job:' .. id, payload)
-  if not longest and head_of(before) == head_of(payload) then return end
+  local was_tried = (tonumber(redis.call('GET', 'arq:retry:' .. id)) or 0) > 0
+  if was_tried then
+    redis.call('DEL', 'arq:retry:' .. id)
+    redis.call('HSET', key, 'first', text(now))
+    first = now
+  end
+  if not longest and not was_tried and head_of(before) == head_of(payload) then return end
   local limits = controls_of(before)
-  if limits then quit(queue, id, limits) end -- to the line of its new words, if any
+  if limits then
+    quit(queue, id, limits) -- to the line of its new words, if any
+    release(queue, id, limits, true)
+  end
+  quit_turn(queue, id, before)
   redis.call('ZADD', queue, 'XX', text(longest and math.min(now + wait, first + longest) or now), id)
 end
 
@@ -38,7 +49,7 @@ for position = 7, #ARGV, 3 do
   if current == id then
     verdict = '1' -- the same call again, because its answer was lost
   elseif current and replaces and is_waiting(current) then
-    replace(current, payload, first)
+    replace(key, current, payload, first)
     id, verdict = current, '3'
   elseif current and not replaces and exists('arq:job:' .. current) then
     id, verdict = current, '0'

@@ -7,7 +7,7 @@
 -- other tenant, not for all of them, and a queue that keeps up pays nothing.
 --
 -- 'deskhand:turns:<queue>' knows 't<tenant>' -> the run whose turn it is, 'r<that run>' -> tenant,
--- and 'c' -> how far the due runs are sorted. What belongs to no tenant is one of its own.
+-- 'c' -> how far the due runs are sorted, and 'm' -> when turns were mended. What belongs to no tenant is one of its own.
 local most_sorted, shown = 300, 2048 -- runs a call; bytes of a payload, where its tenant stands
 
 local function turns_of(queue)
@@ -78,8 +78,34 @@ local function next_turns(queue, turns, ids, free)
   local waiting = math.max(math.floor((redis.call('HLEN', turns) + #served) / 2), 1)
   local share = math.min(math.max(math.floor(free / waiting), 1), 100)
   for _, tenant in ipairs(served) do brought = brought + bring(queue, turns, tenant, share) end
-  if redis.call('HLEN', turns) <= 1 then redis.call('DEL', turns) end
+  if redis.call('HLEN', turns) <= 2 then redis.call('DEL', turns) end -- 'c' and 'm' alone
   return brought > 0
+end
+
+-- While there are free slots, see now and then that each turn is somebody's who is due, or runs: it
+-- may have been put off, blocked, or taken by a worker that knows no turns.
+local function mend_turns(queue, turns)
+  if now - instant(ours('HGET', turns, 'm')) < 1000 then return end
+  redis.call('HSET', turns, 'm', text(now))
+  local all = redis.call('HGETALL', turns)
+  for position = 1, #all, 2 do
+    local tenant, id = string.match(all[position], '^t(.*)$'), all[position + 1]
+    local score = tenant and redis.pcall('ZSCORE', queue, id)
+    if tenant and not (score and (string.sub(score, -2) == '.5' or tonumber(score) <= now)) then
+      redis.call('HDEL', turns, 'r' .. id)
+      bring(queue, turns, tenant, 1)
+    end
+  end
+  if redis.call('HLEN', turns) <= 2 then redis.call('DEL', turns) end
+end
+
+-- This run is over, or put off, and has no turn: neither now nor in a lane.
+local function quit_turn(queue, id, payload)
+  local turns = turns_of(queue)
+  if not exists(turns) then return end
+  local tenant = tenant_in(string.sub(payload or '', 1, shown)) or '-'
+  if ours('ZREM', lane_of(queue, tenant), id) == 1 then count(queue, 'parked', -1) end
+  next_turns(queue, turns, { id }, 1)
 end
 
 -- The rank behind the last run that is sorted.
@@ -140,13 +166,14 @@ end
 local function arrival(queue, id, payload, due)
   if string.sub(payload, 1, #words_mark) ~= words_mark then return text(due) end
   local words = string.match(payload, '^[^%]]*', #words_mark + 1)
-  local ordered = due <= now and string.match(words, '"o/([^"]*)"')
-  if ordered then -- of one millisecond, too, the first comes first
+  local limits, head_start = controls_of(payload)
+  local ordered = string.match(words, '"o/([^"]*)"')
+  if ordered and due <= now then -- of one millisecond, too, the first comes first
     local last = 'deskhand:order:' .. ordered
-    due = math.max(due, (tonumber(ours('GET', last)) or 0) + 1)
+    due = math.max(due, instant(ours('GET', last)) + 1)
     redis.call('SET', last, text(due), 'EX', 86400)
   end
-  local head_start = tonumber(string.match(words, '^"p(%d+)"')) or 0
+  if ordered then line_up(queue, id, limits, text(due - head_start)) end
   put_off(queue, id, due, head_start)
   if due > now or head_start == 0 then return text(due) end
   return ahead(queue, id, payload, due - head_start)

@@ -74,6 +74,12 @@ BOTH = job(
     concurrency_key="{key}",
     rate_limits=(RateLimit("b:{key}", RATE, WINDOW), RateLimit("all", 3 * RATE, WINDOW)),
 )(nap)
+ONE_BY_ONE = job(
+    "controls.call_one_by_one",
+    queue="default",
+    retry=ONCE,
+    rate_limits=(RateLimit("one", 1, 0.3), RateLimit("slow:{key}", 1, 3)),
+)(nap)
 ONCE_A_KEY = job(
     "controls.nap_once", queue="default", retry=ONCE, idempotency_key="{number}", result_ttl=600
 )(nap)

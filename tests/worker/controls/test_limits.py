@@ -88,6 +88,27 @@ async def test_several_limits_hold_at_once(workers: Workers, crowd: Crowd) -> No
     assert most_in_any(jobs.WINDOW, everyone) <= 3 * jobs.RATE
 
 
+async def test_who_goes_on_to_the_next_line_lets_those_behind_move_up(
+    start_worker: StartWorker, crowd: Crowd
+) -> None:
+    """The second has to wait for its own key's rate, the third only for that of all."""
+    await start_worker()
+    await crowd.add(jobs.ONE_BY_ONE, ["a"])
+    await until(lambda: _has_begun(crowd, "a"))
+    began = time.time()
+    await crowd.add(jobs.ONE_BY_ONE, ["a", "b"])
+
+    await until(lambda: _has_begun(crowd, "b"))
+
+    assert crowd.starts("b")[0] - began < 2
+    await crowd.done()
+    assert crowd.starts("a")[1] - crowd.starts("a")[0] > 3
+
+
+async def _has_begun(crowd: Crowd, key: str) -> bool:
+    return bool(crowd.starts(key))
+
+
 async def test_runs_of_a_partition_come_one_after_the_other_in_order(
     workers: Workers, crowd: Crowd
 ) -> None:
