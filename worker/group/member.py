@@ -4,7 +4,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,9 +31,16 @@ class Orders:
     it is still there `grace` and some seconds later, the process ends.
     """
 
-    def __init__(self, channel: socket.socket, *, grace: float) -> None:
+    def __init__(
+        self,
+        channel: socket.socket,
+        *,
+        grace: float,
+        end: Callable[[int], object] = os._exit,
+    ) -> None:
         self._channel = channel
         self._grace = grace
+        self._end = end
         self._worker: Ordered | None = None
         self._told: bytes = b""
         self._lock = threading.Lock()
@@ -60,7 +67,7 @@ class Orders:
         self.is_orphan = True
         self._take(DRAIN)
         time.sleep(self._grace + _PATIENCE)
-        os._exit(_ABANDONED)
+        self._end(_ABANDONED)
 
     def _next(self) -> bytes:
         try:

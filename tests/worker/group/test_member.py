@@ -10,6 +10,10 @@ from worker.group import Orders
 from worker.group.member import DRAIN, HURRY, READY
 
 
+def unused(code: int) -> None:
+    """In place of the process' end: this one is the tests'."""
+
+
 class Worker:
     def __init__(self) -> None:
         self.heard: list[bool] = []
@@ -30,7 +34,7 @@ def until(worker: Worker, heard: list[bool]) -> None:
 def test_each_order_is_passed_on_once_also_when_it_came_before_the_worker() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        orders, worker = Orders(theirs, grace=60), Worker()
+        orders, worker = Orders(theirs, grace=60, end=unused), Worker()
         orders.start()
         ours.send(DRAIN)
         orders.obeyed_by(worker)
@@ -47,7 +51,7 @@ def test_each_order_is_passed_on_once_also_when_it_came_before_the_worker() -> N
 def test_without_a_supervisor_it_drains() -> None:
     ours, theirs = socket.socketpair()
     with theirs:
-        orders, worker = Orders(theirs, grace=60), Worker()
+        orders, worker = Orders(theirs, grace=60, end=unused), Worker()
         orders.obeyed_by(worker)
         orders.start()
 
