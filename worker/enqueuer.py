@@ -119,18 +119,21 @@ class Pool(ArqRedis):
 
     async def enqueue(
         self,
-        job: Job[Any, Any],
-        payload: Payload,
+        job: Job[Any, Any] | str,
+        payload: Payload | Mapping[str, Any],
         *,
         run_id: str | None = None,
         when: When = NOW,
         headers: Mapping[str, str] | None = None,
         priority: int | None = None,
     ) -> Enqueued:
-        """Enqueue a checked payload; says which run it led to, and whether that is a new one.
+        """Enqueue one run; says which run it led to, and whether that is a new one.
 
-        `priority` is 0 to 9, in place of the job's own. Raises ValueError.
+        A model is taken as it is, a mapping is checked. `priority` is 0 to 9, in place of the job's
+        own. Raises UnknownJobError, PayloadError, ValueError.
         """
+        job = known_job(job) if isinstance(job, str) else job
+        payload = payload if isinstance(payload, Payload) else job.validate(payload)
         run = _new_run(job, payload, run_id)
         head, tail = message(job.name, when, headers_of(headers), job.words_of(payload, priority))
         run = run._replace(raw=head + to_json(payload) + tail)
@@ -141,13 +144,14 @@ class Pool(ArqRedis):
 
     async def enqueue_all(
         self,
-        job: Job[Any, Any],
+        job: Job[Any, Any] | str,
         payloads: Sequence[Mapping[str, Any] | Payload],
         *,
         when: When = NOW,
         priority: int | None = None,
     ) -> list[Enqueued]:
         """As `enqueue_many`, and says for each payload which run it led to."""
+        job = known_job(job) if isinstance(job, str) else job
         headers, runs = headers_of(), []
         has_words = job.has_words or bool(priority)
         shared = None if has_words else message(job.name, when, headers)

@@ -23,7 +23,7 @@ from worker.telemetry.redaction import redact_text
 MOST_LINES = 200  # of an attempt: the last ones
 _LINE_LIMIT, _MESSAGE_LIMIT = 500, 200  # characters
 _SHOWN_LINES = 20  # while it runs
-_MOST_ATTEMPTS = 10_000  # a worker's in hand are far fewer
+_MOST_ATTEMPTS = 1_000  # a worker's in hand are far fewer
 _EVERY = 0.25  # seconds
 _KEPT_MS = 3_600_000  # how long what was said last can be read
 _PREFIX = "deskhand:live:"
@@ -92,6 +92,8 @@ class Notes:
                 await self.flush()
             except (RedisError, OSError) as error:
                 _log.warning("Progress is not written", error_type=type(error).__name__)
+            except Exception:  # noqa: BLE001 - what one run says must not silence all others
+                _log.exception("Progress is not written")
             await asyncio.sleep(_EVERY)
 
     async def flush(self) -> None:
@@ -106,9 +108,9 @@ class Notes:
                 said = self._said.get(run_id)
                 if said is None:  # it ended
                     continue
-                pipe.set(_PREFIX + run_id, _written(said, now), px=_KEPT_MS)
+                pipe.set(_bytes(_PREFIX + run_id), _written(said, now), px=_KEPT_MS)
                 if run_id in steps:
-                    told[f"~{run_id}"] = _step(said)
+                    told[_bytes(f"~{run_id}")] = _step(said)
             if told:
                 pipe.xadd(EVENTS, told, maxlen=EVENTS_LIMIT)
             await pipe.execute()
@@ -129,7 +131,7 @@ class Notes:
 
 async def live(redis: Redis, run_id: str) -> Live | None:
     """What a run said last, within the hour. Raises RedisError."""
-    raw = await redis.get(_PREFIX + run_id)
+    raw = await redis.get(_bytes(_PREFIX + run_id))
     try:
         said = orjson.loads(raw or b"null")
         return said and Live(
@@ -141,6 +143,11 @@ async def live(redis: Redis, run_id: str) -> Live | None:
         )
     except (ValueError, KeyError, TypeError):  # what somebody else wrote there
         return None
+
+
+def _bytes(name: str) -> bytes:
+    """Run ids are foreign, and not all of them text."""
+    return name.encode("utf-8", "surrogateescape")
 
 
 def _written(said: _Said, now: datetime) -> bytes:

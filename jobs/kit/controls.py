@@ -84,8 +84,8 @@ class Repeats:
 
 def head_start_ms(priority: int) -> int:
     """What a level of priority is worth. Raises ValueError when there is no such level."""
-    if not 0 <= priority <= MOST_PRIORITY:
-        raise ValueError(f"priority is 0 to {MOST_PRIORITY}, not {priority}")
+    if type(priority) is not int or not 0 <= priority <= MOST_PRIORITY:
+        raise ValueError(f"priority is 0 to {MOST_PRIORITY}, not {priority!r}")
     return priority * (HEAD_START // _MILLISECOND)
 
 

@@ -16,6 +16,7 @@ _PARTS = {
     "merge": ("common", "controls", "turns", "merge"),
     "relay": ("common", "controls", "turns", "relay"),
     "cancel": ("common", "controls", "turns", "finish", "cancel"),
+    "mend": ("common", "controls", "mend"),
     "sweep": ("common", "sweep"),
 }
 

@@ -35,6 +35,7 @@ async def sweep(redis: Redis, queues: Sequence[Queue], *, long: timedelta = _LON
     await redis.zremrangebyscore("deskhand:crashed", "-inf", 10 * (now - _ms(KEPT)))
     for queue in queues:
         await _correct_running(redis, queue)
+    await _mend_lines(redis)
     return lifted
 
 
@@ -58,6 +59,19 @@ async def _keep_payloads(redis: Redis, queue: Queue, long: timedelta) -> int:
         first += _PAGE
         if looked < _PAGE:
             return kept
+
+
+async def _mend_lines(redis: Redis) -> None:
+    """Lines of limits whose first will not come due by itself for hours."""
+    mend = redis.register_script(script("mend", key_tag(redis)).text)
+    page: list[bytes] = []
+    async for line in redis.scan_iter(match="deskhand:line:*", count=_PAGE):
+        page.append(line)
+        if len(page) == _PAGE:
+            await mend(args=page)
+            page = []
+    if page:
+        await mend(args=page)
 
 
 async def _correct_running(redis: Redis, queue: Queue) -> None:

@@ -37,8 +37,8 @@ class RigPool(Pool):
     @override
     async def enqueue(
         self,
-        job: Job[Any, Any],
-        payload: Payload,
+        job: Job[Any, Any] | str,
+        payload: Payload | Mapping[str, Any],
         *,
         run_id: str | None = None,
         when: When = NOW,
@@ -81,6 +81,8 @@ class RigPool(Pool):
         step, self._followed = self.clock.moved - self._followed, self.clock.moved
         if not step:
             return
+        # First: what comes due by the scores below is claimed at once.
+        await self._follow_limits(step // _MILLISECOND)
         for name in QUEUES:
             scores = await self.zrange(queue_key(name), 0, -1, withscores=True)
             waiting = {
@@ -91,10 +93,31 @@ class RigPool(Pool):
             if waiting:
                 await self.zadd(queue_key(name), waiting, xx=True)
 
+    async def _follow_limits(self, step_ms: int) -> None:
+        """What limits remember is that much longer ago, and rests and reservations end sooner."""
+        async for key in self.scan_iter(match="deskhand:rate:*"):
+            starts = await _awaited(self.lrange(key, 0, -1))
+            async with self.pipeline() as pipe:
+                pipe.delete(key)
+                pipe.rpush(key, *(int(start) - step_ms for start in starts))
+                await pipe.execute()
+        for pattern in ("deskhand:hold:*", "deskhand:unique:*"):
+            async for key in self.scan_iter(match=pattern):
+                await self.pexpire(key, max(await self.pttl(key) - step_ms, 1))
+        async for key in self.scan_iter(match="deskhand:merge:*"):
+            await _awaited(self.hincrby(key, "first", -step_ms))
+        soon = await self.zrange("deskhand:soon", 0, -1, withscores=True)
+        if soon:
+            await self.zadd("deskhand:soon", {one: score - step_ms for one, score in soon})
+
     async def milliseconds(self) -> float:
         """The time by Redis."""
         seconds, microseconds = await self.time()
         return float(seconds * 1000 + microseconds // 1000)
+
+
+async def _awaited(reply: Any) -> Any:
+    return await reply  # redis-py types these for its synchronous client, too
 
 
 def open_rig_pool(url: str, clock: Clock | None = None) -> RigPool:

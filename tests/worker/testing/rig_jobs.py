@@ -8,7 +8,18 @@ from uuid import UUID
 
 from clients.errors import RequestRejectedError, ServiceUnavailableError
 from clients.mail import Mail
-from jobs.kit import Cancel, Fixed, JobContext, Payload, Retry, Snooze, TenantPayload, job
+from jobs.kit import (
+    Cancel,
+    Debounce,
+    Fixed,
+    JobContext,
+    Payload,
+    RateLimit,
+    Retry,
+    Snooze,
+    TenantPayload,
+    job,
+)
 
 
 class End(Payload):
@@ -91,3 +102,22 @@ async def fail_twice(ctx: JobContext, payload: Payload) -> str:
 @job("rigged.breed", queue="default")
 async def breed(ctx: JobContext, payload: Payload) -> None:
     await ctx.enqueue(breed, Payload())
+
+
+class Numbered(Payload):
+    number: int
+
+
+class Page(Payload):
+    page: int
+    text: str
+
+
+@job("rig.call_service", queue="default", rate_limits=(RateLimit("rig-service", 2, 3600),))
+async def call_service(ctx: JobContext, payload: Numbered) -> int:
+    return payload.number
+
+
+@job("rig.index_page", queue="default", debounce=Debounce("{page}", wait=300))
+async def index_page(ctx: JobContext, payload: Page) -> str:
+    return payload.text

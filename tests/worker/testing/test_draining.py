@@ -6,9 +6,18 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from jobs.kit import Payload
-from tests.worker.testing.rig_jobs import Chain, breed, count_down, end, fail_twice
+from tests.worker.testing.rig_jobs import (
+    Chain,
+    breed,
+    call_service,
+    count_down,
+    end,
+    fail_twice,
+    index_page,
+)
 from worker.ending import State
 from worker.enqueuer import Pool
+from worker.message import When
 from worker.testing import (
     Clock,
     DrainError,
@@ -144,7 +153,8 @@ async def test_what_is_enqueued_is_found_by_a_part_of_its_payload(pool: Pool) ->
 async def test_a_failed_assert_shows_what_is_there(rig: Rig, rig_pool: RigPool) -> None:
     with pytest.raises(AssertionError, match="found 0; nothing is enqueued"):
         await assert_enqueued(rig_pool, end)
-    await rig_pool.enqueue_many(end.name, [{"how": f"{number}"} for number in range(25)])
+    for number in range(25):
+        await rig_pool.enqueue(end, {"how": f"{number}"}, when=When(wait_ms=60_000 * number))
 
     wanted = r'expected a run of rigged\.end with {"how":"x"}, found 0; enqueued are 25:'
     with pytest.raises(AssertionError, match=wanted) as told:
@@ -175,3 +185,38 @@ async def test_a_payload_without_fields_is_one(rig: Rig, rig_pool: RigPool) -> N
     await rig_pool.enqueue(breed, Payload())
 
     await assert_enqueued(rig, breed, {})
+
+
+async def test_limits_follow_the_clock(rig: Rig, rig_pool: RigPool) -> None:
+    """Two an hour: of five, three drains an hour apart run all."""
+    for number in range(5):
+        await rig_pool.enqueue(call_service, {"number": number})
+
+    at_once = await rig.drain()
+    rig.clock.move(hours=1, minutes=1)
+    later = await rig.drain()
+    rig.clock.move(hours=1, minutes=1)
+    last = await rig.drain()
+
+    assert [len(ended) for ended in (at_once, later, last)] == [2, 2, 1]
+
+
+async def test_a_drain_until_then_goes_through_the_windows_of_a_rate(
+    rig: Rig, rig_pool: RigPool
+) -> None:
+    for number in range(5):
+        await rig_pool.enqueue(call_service, {"number": number})
+
+    assert len(await rig.drain(until=timedelta(hours=3))) == 5
+
+
+async def test_a_debounce_follows_the_clock(rig: Rig, rig_pool: RigPool) -> None:
+    for text in ("a", "b"):
+        await rig_pool.enqueue(index_page, {"page": 1, "text": text})
+        rig.clock.move(minutes=4)
+    assert await rig.drain() == []
+    rig.clock.move(minutes=2)
+
+    (ended,) = await rig.drain()
+
+    assert ended.succeeded() == "b"
