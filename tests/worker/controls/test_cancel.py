@@ -3,9 +3,11 @@
 import asyncio
 import os
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 
 from jobs.kit import QUEUES, Job
@@ -19,6 +21,7 @@ from worker.engine.fleet import sizes
 from worker.engine.store import EVENTS
 from worker.enqueuer import Pool
 from worker.message import When
+from worker.outbox import enqueue_in
 from worker.pausing import pause_queue
 
 
@@ -189,6 +192,21 @@ async def test_operators_cancel_by_id(
     assert output.splitlines() == [f"{run_id} is cancelled", "nobody neither waits nor runs"]
     with pytest.raises(asyncio.CancelledError):
         await pool.handle(run_id, jobs.FREE).result(timeout=1)
+
+
+async def test_operators_cancel_what_waits_in_the_outbox(
+    db: "asyncpg.Pool[asyncpg.Record]", redis_url: str, database_url: str
+) -> None:
+    payload = {"key": "ada"}
+    async with db.acquire() as connection, connection.transaction():
+        run_id = await enqueue_in(connection, jobs.notify, payload, delay=timedelta(days=9))
+
+    code, output = await in_process(
+        "cancel", run_id, REDIS_URL=redis_url, DATABASE_URL=database_url
+    )
+
+    assert (code, output) == (0, f"{run_id} is cancelled\n")
+    assert await db.fetchval("select count(*) from outbox") == 0
 
 
 async def test_what_cannot_be_read_can_be_cancelled(pool: Pool) -> None:
