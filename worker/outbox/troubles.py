@@ -122,7 +122,7 @@ async def _enqueue_again(db: Db, ids: Sequence[int]) -> None:
     )
 
 
-async def withdraw(db: "asyncpg.Pool[asyncpg.Record]", run_id: str) -> bool:
+async def withdraw(db: Db, run_id: str) -> bool:
     """Take a run back that is not in Redis yet; false when there is none."""
     query = "delete from outbox where run_id = $1 and epoch is null returning outbox_id"
     return bool(await db.fetch(query, run_id))
