@@ -158,7 +158,7 @@ local function claim(index, queue, free, token, lease, taken, events, owner)
   end
   if free > 0 then
     if has_turns then mend_turns(queue, turns) end
-    return seen >= furthest
+    return seen >= furthest and skipped < seen -- else all of it is somebody else's
   end
   if not has_turns then
     local sample = #taken.ids >= first and taken.payloads[#taken.ids]
