@@ -137,10 +137,10 @@ local function take(index, queue, ids, scores, ends, taken, events, owner)
 end
 
 -- Claim up to `free` runs of one queue; returns whether there is more to look at than one call does.
-local function claim(index, queue, free, token, lease, taken, events, owner)
+local function claim(index, queue, free, token, lease, taken, events, owner, any_turns)
   local seen, skipped, turns = 0, 0, turns_of(queue)
   local ends, now_text, first = now + tonumber(lease), text(now), #taken.ids + 1
-  local has_turns = exists(turns)
+  local has_turns = any_turns and exists(turns)
   while free > 0 and seen < furthest and taken.bytes < most_bytes do
     local page = skipped == 0 and math.min(free, page_limit) or page_limit
     local due = redis.pcall(

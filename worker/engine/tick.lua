@@ -44,13 +44,16 @@ end
 taken.verdicts = finish(first, ending, known ~= '' and known ~= epoch, kept, events, words)
 start_ahead()
 local paused = paused_queues()
+local turns = {}
+for index, queue in ipairs(KEYS) do turns[index] = turns_of(queue) end
+local any_turns = redis.call('EXISTS', unpack(turns)) > 0 -- one question for all, which is seldom yes
 for index, queue in ipairs(KEYS) do
   local asked = tonumber(ARGV[slots + index])
   local free, is_unsorted = math.min(asked, most - #taken.ids), false
   if paused[name_of(queue)] then
     is_unsorted = false
   elseif free > 0 then
-    is_unsorted = claim(index, queue, free, token, lease, taken, events, owner)
+    is_unsorted = claim(index, queue, free, token, lease, taken, events, owner, any_turns)
   elseif asked < 0 then
     is_unsorted = sort(queue)
   end
