@@ -26,6 +26,7 @@ WITH_TABLES = (
     "dead_letters/changes",
     "deliveries",
     "ledger/rows",
+    "ledger/ticks",
     "migrate",
     "outbox/troubles",
     "suppressions",

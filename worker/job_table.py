@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from jobs.kit import QUEUES, Job, all_jobs
+from jobs.kit import QUEUES, Cron, Every, Job, OnDemand, Schedule, Setting, all_jobs
 
 _HEAD = ("job", "queue", "attempts", "timeout", "idempotency key", "schedule", "aliases")
 
@@ -21,6 +21,21 @@ def _row(job: Job[Any, Any]) -> tuple[str, ...]:
         str(retry.attempts),
         f"{job.timeout.total_seconds():g} s",
         f"`{job.idempotency_key}`" if job.idempotency_key else "",
-        f"`{job.schedule.line}`" if job.schedule else "",
+        "" if job.schedule is None else _when(job.schedule),
         ", ".join(f"`{alias}`" for alias in job.aliases),
     )
+
+
+def _when(schedule: Schedule) -> str:
+    match schedule:
+        case Cron():
+            zone = "" if schedule.tz is None else f" {_said(schedule.tz)}"
+            return f"`{_said(schedule.line)}{zone}`"
+        case Every():
+            return f"`every {_said(schedule.seconds)} s`"
+        case OnDemand():
+            return "on demand"
+
+
+def _said(value: object) -> str:
+    return value.name if isinstance(value, Setting) else f"{value}"

@@ -9,7 +9,6 @@ import sys
 
 import arq
 import arq.worker
-from arq.cron import CronJob
 
 from jobs.kit import all_jobs
 from worker.codec import dumps, loads
@@ -17,12 +16,15 @@ from worker.engine.worker import Worker
 from worker.lifespan import arq_function
 from worker.redis_pool import arq_settings
 from worker.runtime import shutdown, startup
+from worker.schedules import Plan, plans_of
+from worker.schedules.cron_job import cron_jobs
 from worker.settings import Settings, SettingsError, load_settings
 
 
-def _settings() -> Settings:
+def _settings() -> tuple[Settings, dict[str, Plan]]:
     try:
-        return load_settings()
+        settings = load_settings()
+        return settings, plans_of(settings)
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(78)  # EX_CONFIG of sysexits.h, as `deskhand` exits
@@ -34,12 +36,15 @@ if not arq.VERSION.startswith("0.28."):
 arq.worker.Worker = Worker  # type: ignore[misc,assignment]  # the seam
 
 
+_SETTINGS, _PLANS = _settings()
+
+
 class WorkerSettings:
     """Every declared job, on all the queues that WORKER_QUEUES names."""
 
-    settings = _settings()
+    settings = _SETTINGS
     functions = [arq_function(job) for job in all_jobs()]  # noqa: RUF012 - ARQ reads a list
-    cron_jobs: list[CronJob] = []  # noqa: RUF012 - schedules are the runtime's own, not ARQ's (D37 to D42)
+    cron_jobs = cron_jobs(_PLANS)
     on_startup = startup
     on_shutdown = shutdown
     queue_name = settings.queues()[settings.worker_queues[0]].key  # for `arq --check`

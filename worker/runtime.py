@@ -25,7 +25,9 @@ from worker.notes import Notes
 from worker.outbox.chore import OutboxChore
 from worker.outbox.relay import Relay
 from worker.retention import Keep, Retention
-from worker.settings import Settings
+from worker.schedules import Plan, Scheduler, plans_of
+from worker.schedules.queries import forget_unseen
+from worker.settings import Settings, SettingsError
 from worker.sidecar.app import Sidecar
 from worker.sidecar.health import Health
 from worker.sidecar.unsubscribe import Unsubscribing
@@ -51,7 +53,9 @@ async def startup(ctx: dict[str, Any]) -> None:
     """ARQ's `on_startup`. Raises StartupError."""
     stack = ctx["stack"] = AsyncExitStack()
     member: Member | None = ctx.get("member")
-    opened = open_runtime(ctx["settings"], ctx["redis"], member)
+    # Burst mode ends when the queues are empty: whatever else is due is for others.
+    has_schedules = ctx["settings"].scheduler and not ctx.get("is_burst")
+    opened = open_runtime(ctx["settings"], ctx["redis"], member, has_schedules=has_schedules)
     runtime = await stack.enter_async_context(opened)
     ctx["runtime"] = runtime
     ctx["resources"] = runtime.resources
@@ -68,7 +72,7 @@ async def shutdown(ctx: dict[str, Any]) -> None:
 
 @asynccontextmanager
 async def open_runtime(
-    settings: Settings, pool: Pool, member: Member | None = None
+    settings: Settings, pool: Pool, member: Member | None = None, *, has_schedules: bool = False
 ) -> AsyncIterator[Runtime]:
     """Health first, so that probes see the start; what writes last, so that it ends first."""
     queues = list(settings.queues().values())
@@ -100,11 +104,15 @@ async def open_runtime(
         unsubscribing.db = resources.db
         health.add("redis", lambda: _check_redis(pool))
         health.add("postgres", lambda: _check_postgres(resources.db))
+        scheduler = Scheduler(resources.db, _plans(settings)) if has_schedules else None
+        if scheduler is not None:
+            health.add("scheduler", scheduler.check, required=False)
         await stack.enter_async_context(health.watching())
         ledger = Ledger(pool, resources.db, keep_completed=settings.keep_completed)
         sweeps: list[Callable[[], Awaitable[object]]] = [
             partial(group_older, resources.db),
             OutboxChore(pool, resources.db),
+            partial(forget_unseen, resources.db, timedelta(days=settings.keep_days)),
         ]
         retention = Retention(resources.db, Keep.of(settings), sweeps=sweeps)
         await stack.enter_async_context(_running(retention.run()))
@@ -118,7 +126,16 @@ async def open_runtime(
             counted=metrics.outbox,
         )
         await stack.enter_async_context(_running(relay.run()))
+        if scheduler is not None:
+            await stack.enter_async_context(_running(scheduler.run()))
         yield Runtime(resources, metrics, health, sidecar, notes)
+
+
+def _plans(settings: Settings) -> dict[str, Plan]:
+    try:
+        return plans_of(settings)
+    except SettingsError as error:
+        raise StartupError(str(error)) from None
 
 
 async def _start(sidecar: Sidecar, settings: Settings, member: Member | None) -> None:

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any, Self
 
 from pydantic import ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from typing_extensions import override
 
 from worker.settings_running import HistorySettings, RunningSettings
+from worker.settings_schedules import NamedSchedules, ScheduleSettings
 from worker.settings_sending import FileSettings, SendingSettings
 from worker.settings_service import ServerSettings, ServiceSettings
 from worker.settings_watching import WatchingSettings
@@ -32,6 +34,7 @@ class Settings(
     FileSettings,
     SendingSettings,
     HistorySettings,
+    ScheduleSettings,
     RunningSettings,
     ServerSettings,
     ServiceSettings,
@@ -47,6 +50,20 @@ class Settings(
         hide_input_in_errors=True,
         populate_by_name=True,
     )
+
+    @classmethod
+    @override
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        # The environment's last: it wins over the file.
+        named = NamedSchedules(settings_cls, dotenv_settings, env_settings)
+        return init_settings, named, env_settings, dotenv_settings, file_secret_settings
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

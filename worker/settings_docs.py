@@ -11,6 +11,8 @@ from jobs.kit import QUEUES
 from worker.settings import Settings
 
 _HIDDEN = "********"
+# A family of settings, which is one field.
+_NAMES = {"schedules": "SCHEDULE_<JOB>"}
 
 
 def env_example() -> str:
@@ -20,14 +22,20 @@ def env_example() -> str:
         "# Made by `make docs`; the environment wins over this file.\n"
     )
     return head + "".join(
-        f"\n# {field.description}\n#{name.upper()}={_default(name, field)}\n"
+        f"\n# {field.description}\n#{_NAMES.get(name, name.upper())}={_default(name, field)}\n"
         for name, field in Settings.model_fields.items()
     )
 
 
 def shown(settings: Settings) -> dict[str, str]:
     """Names and values; secrets are hidden, and what may be one in a URL."""
-    return {name.upper(): _shown(name, getattr(settings, name)) for name in Settings.model_fields}
+    values = {name: getattr(settings, name) for name in Settings.model_fields}
+    families = {name: values.pop(name) for name in _NAMES}
+    single = {name.upper(): _shown(name, value) for name, value in values.items()}
+    return {
+        **single,
+        **{name: said for family in families.values() for name, said in family.items()},
+    }
 
 
 def _default(name: str, field: FieldInfo) -> str:

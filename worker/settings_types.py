@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PositiveInt, Secret
 from pydantic_settings import NoDecode
 
 from jobs.kit import QUEUES
+from jobs.kit.schedule import checked_interval, checked_line
 from worker.redis_url import SCHEMES, check_redis_url
 
 V = TypeVar("V")
@@ -94,6 +95,8 @@ FirstWait = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]  # Expon
 Days = Annotated[int, Field(ge=1, le=36_500)]
 KeptRuns = Annotated[int, Field(ge=0, le=1_000_000)]
 Zone = Annotated[str, AfterValidator(_known_zone)]
+CronLine = Annotated[str, AfterValidator(checked_line)]
+Interval = Annotated[int, AfterValidator(checked_interval)]
 QueueNames = Annotated[
     tuple[str, ...], NoDecode, BeforeValidator(_split), AfterValidator(_known_queues)
 ]

@@ -9,7 +9,7 @@ from jobs.kit.outcome import Cancel, RateLimited, Snooze
 from jobs.kit.payload import Payload, TenantPayload, tenant_file
 from jobs.kit.queue import QUEUES, Queue, queue_key
 from jobs.kit.retry import Exponential, Fixed, Retry
-from jobs.kit.schedule import Cron, Tick
+from jobs.kit.schedule import Cron, Every, OnDemand, Schedule, Setting, Tick, setting
 from jobs.kit.stopping import is_stopping
 
 __all__ = [
@@ -20,10 +20,12 @@ __all__ = [
     "DeclarationError",
     "DeliveryReceipt",
     "Enqueued",
+    "Every",
     "Exponential",
     "Fixed",
     "Job",
     "JobContext",
+    "OnDemand",
     "Payload",
     "PayloadError",
     "Queue",
@@ -31,6 +33,8 @@ __all__ = [
     "RateLimited",
     "Retry",
     "Run",
+    "Schedule",
+    "Setting",
     "Snooze",
     "TenantPayload",
     "Throttle",
@@ -40,5 +44,6 @@ __all__ = [
     "is_stopping",
     "job",
     "queue_key",
+    "setting",
     "tenant_file",
 ]

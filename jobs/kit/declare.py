@@ -2,7 +2,9 @@
 
 import inspect
 import math
+import re
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, TypedDict, TypeVar, Unpack, get_type_hints
 
@@ -13,7 +15,7 @@ from jobs.kit.limits import Debounce, RateLimit, Throttle
 from jobs.kit.payload import Payload
 from jobs.kit.queue import QUEUES
 from jobs.kit.retry import Retry
-from jobs.kit.schedule import Cron, Tick
+from jobs.kit.schedule import Schedule, Tick
 from jobs.kit.template import TemplateError
 
 P = TypeVar("P", bound=Payload)
@@ -24,6 +26,7 @@ class DeclarationError(Exception):
     """A job is declared wrongly; the sentence says which, and what to change."""
 
 
+_WORKER = re.compile(r"([A-Z][a-z0-9]+)+Worker")
 _DECLARED: dict[str, Job[Any, Any]] = {}
 
 
@@ -41,7 +44,10 @@ class Options(TypedDict, total=False):
     retry: Retry | None
     # What an attempt may take: 300.
     timeout: float
-    schedule: Cron | None
+    # When it runs by itself. Such a job has one run at a time, unless its schedule overlaps.
+    schedule: Schedule | None
+    # The name under which people start it, and see whether it runs: "StockReconciliationWorker".
+    worker: str | None
     # For how long the result is kept for whoever asks: 3600.
     result_ttl: float
     # Older names, oldest first, which stay runnable. Keys go on under the first that is spelled
@@ -106,9 +112,12 @@ def _declaration(
     _check_sensitive(name, payload, sensitive)
     if not (0 < timeout < math.inf and 0 <= result_ttl < math.inf):
         raise DeclarationError(f"{name}: timeout is more than 0, result_ttl is not negative")
-    if schedule is not None and payload is not Tick:
-        raise DeclarationError(f"{name}: a scheduled job takes a Tick, not {payload.__name__}")
     controls, repeats = _controls(name, payload, options)
+    if schedule is not None:
+        _check_schedule(name, payload, controls, repeats)
+        controls = _one_at_a_time(schedule, controls)
+    elif options.get("worker") is not None:
+        raise DeclarationError(f"{name}: a worker has a schedule, if only OnDemand()")
     return Job(
         name=name,
         queue=queue,
@@ -117,6 +126,7 @@ def _declaration(
         retry=options.get("retry"),
         timeout=timedelta(seconds=timeout),
         schedule=schedule,
+        worker=_checked_worker(name, options.get("worker")),
         result_ttl=timedelta(seconds=repeats.cache_for or result_ttl),
         aliases=options.get("aliases", ()),
         sensitive=frozenset(sensitive),
@@ -187,6 +197,38 @@ def _payload_type(name: str, function: Callable[..., Any]) -> type[Any]:
 def _check_queue(name: str, queue: str) -> None:
     if queue not in QUEUES:
         raise DeclarationError(f"{name}: there is no queue {queue!r}; choose {', '.join(QUEUES)}")
+
+
+def _check_schedule(
+    name: str, payload: type[Payload], controls: Controls, repeats: Repeats
+) -> None:
+    needed = {field for field, info in payload.model_fields.items() if info.is_required()}
+    if not issubclass(payload, Tick) or needed != {"due_at"}:
+        raise DeclarationError(
+            f"{name}: a scheduled job takes a Tick, or a model built on it whose other fields "
+            f"have defaults, not {payload.__name__}"
+        )
+    if controls.singleton or repeats.debounce or repeats.throttle:
+        raise DeclarationError(
+            f"{name}: a scheduled job has no singleton, debounce or throttle; its schedule keeps "
+            "its runs apart"
+        )
+
+
+def _one_at_a_time(schedule: Schedule, controls: Controls) -> Controls:
+    """However its runs came about: enqueued by hand, too."""
+    if schedule.overlaps or controls.concurrency or controls.partition:
+        return controls
+    return replace(controls, concurrency=template_of("concurrency_key", "schedule"))
+
+
+def _checked_worker(name: str, worker: str | None) -> str | None:
+    if worker is not None and not _WORKER.fullmatch(worker):
+        raise DeclarationError(f"{name}: a worker is called like StockReconciliationWorker")
+    for other in _DECLARED.values():
+        if worker is not None and other.worker == worker and other.name != name:
+            raise DeclarationError(f"{name}: {other.name} is {worker} already")
+    return worker
 
 
 def _check_sensitive(name: str, payload: type[Payload], sensitive: tuple[str, ...]) -> None:

@@ -13,7 +13,7 @@ from jobs.kit.context import JobContext
 from jobs.kit.controls import Controls, Repeats
 from jobs.kit.payload import Payload, TenantPayload
 from jobs.kit.retry import Retry
-from jobs.kit.schedule import Cron
+from jobs.kit.schedule import Schedule
 from jobs.kit.template import short
 
 P = TypeVar("P", bound=Payload)
@@ -38,10 +38,11 @@ class Job(Generic[P, R]):
     function: Callable[[JobContext, P], Awaitable[R]]
     retry: Retry | None
     timeout: timedelta
-    schedule: Cron | None
+    schedule: Schedule | None
     result_ttl: timedelta
     aliases: tuple[str, ...]
     sensitive: frozenset[str]
+    worker: str | None = None
     controls: Controls = field(default_factory=Controls)
     repeats: Repeats = field(default_factory=Repeats)
     # The payload's fields, the timeout in seconds, the result's life: asked for with every run.

@@ -34,9 +34,17 @@ def test_the_file_at_the_root_is_the_generated_one() -> None:
 
 
 def test_the_example_has_every_setting_once_with_what_it_is_for() -> None:
-    assert [name for name, _ in lines()] == [name.upper() for name in Settings.model_fields]
-    for name, field in Settings.model_fields.items():
+    single = [name for name in Settings.model_fields if name != "schedules"]
+    assert [name for name, _ in lines()] == [name.upper() for name in single]
+    for name in single:
+        field = Settings.model_fields[name]
         assert f"\n# {field.description}\n#{name.upper()}=" in env_example()
+
+
+def test_the_example_shows_how_the_settings_of_schedules_are_called() -> None:
+    description = Settings.model_fields["schedules"].description
+
+    assert f"\n# {description}\n#SCHEDULE_<JOB>=\n" in env_example()
 
 
 def test_an_example_nobody_changed_changes_nothing(tmp_path: Path) -> None:
@@ -120,11 +128,16 @@ def test_the_server_of_a_url_is_shown_because_an_operator_asks_for_it() -> None:
 
 
 def test_everything_else_is_shown_as_it_would_be_written() -> None:
-    settings = load_settings(worker_queues=("email", "sync"), queue_concurrency={"email": 3})
+    settings = load_settings(
+        worker_queues=("email", "sync"),
+        queue_concurrency={"email": 3},
+        schedules={"SCHEDULE_EMAIL_FIND_DUE_REMINDERS": "off"},
+    )
 
     values = shown(settings)
 
-    assert list(values) == [name.upper() for name in Settings.model_fields]
+    single = [name.upper() for name in Settings.model_fields if name != "schedules"]
+    assert list(values) == [*single, "SCHEDULE_EMAIL_FIND_DUE_REMINDERS"]
     assert values["WORKER_QUEUES"] == "email,sync"
     assert values["QUEUE_CONCURRENCY"] == '{"email": 3}'
     assert (values["PORT"], values["VAR_DIR"], values["REDIS_HOST"]) == ("8500", "var", "")

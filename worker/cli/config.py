@@ -2,7 +2,7 @@
 
 import click
 
-from worker.cli.tools import settings_or_exit
+from worker.cli.tools import plans_or_exit, settings_or_exit
 from worker.settings_docs import env_example, shown
 
 
@@ -15,6 +15,7 @@ def config() -> None:
 def check() -> None:
     """Exit code 0 when the worker would start with these settings; says what is off."""
     settings = settings_or_exit()
+    plans_or_exit(settings)
     off = {
         "DATABASE_URL": (settings.database_dsn, "a private PostgreSQL under VAR_DIR is used"),
         "REDIS_URL": (settings.redis_dsn, "a private Valkey under VAR_DIR is used"),

@@ -22,6 +22,7 @@ from worker.enqueuer import Pool, UnknownJobError
 from worker.migrate import MigrationError
 from worker.pausing import UnknownQueueError
 from worker.redis_pool import open_redis
+from worker.schedules import GoingOnError, Plan, UnknownScheduleError, plans_of
 from worker.settings import Settings, SettingsError, export, load_settings
 from worker.startup import StartupError
 from worker.telemetry.logs import configure
@@ -37,6 +38,13 @@ def fail(sentence: str, code: int = FAILED) -> NoReturn:
 def settings_or_exit() -> Settings:
     try:
         return load_settings()
+    except SettingsError as error:
+        fail(str(error), SETTINGS)
+
+
+def plans_or_exit(settings: Settings) -> dict[str, Plan]:
+    try:
+        return plans_of(settings)
     except SettingsError as error:
         fail(str(error), SETTINGS)
 
@@ -88,9 +96,9 @@ def run_async(coroutine: Coroutine[Any, Any, None]) -> None:
     """Run a command's coroutine; what may go wrong becomes one line and an exit code."""
     try:
         asyncio.run(coroutine)
-    except (DeadLetterError, UnknownJobError, UnknownQueueError) as error:
+    except (DeadLetterError, UnknownJobError, UnknownQueueError, UnknownScheduleError) as error:
         fail(str(error), NOT_FOUND)
-    except (PayloadError, MigrationError, StartupError, JobFailedError) as error:
+    except (PayloadError, MigrationError, StartupError, JobFailedError, GoingOnError) as error:
         fail(str(error))
     except (RedisError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         fail(f"a service is away: {type(error).__name__}: {error}", AWAY)

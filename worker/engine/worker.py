@@ -120,7 +120,7 @@ class Worker(ArqWorker):
         configure(level=self.settings.log_level, fmt=self.settings.log_format)
         pool = self._pool if isinstance(self._pool, Pool) else await self._connect()
         self._pool = pool
-        self.ctx.update(redis=pool, settings=self.settings)
+        self.ctx.update(redis=pool, settings=self.settings, is_burst=self.burst)
         if self.on_startup is not None:
             await self.on_startup(self.ctx)
         runtime: Runtime = self.ctx["runtime"]

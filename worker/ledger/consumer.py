@@ -15,6 +15,7 @@ from worker.engine.store import DEAD, EVENTS
 from worker.ledger.batch import Batch
 from worker.ledger.rows import UNFIT, forget, write_attempts, write_dead_letters
 from worker.ledger.sieve import Entry
+from worker.ledger.ticks import write_ticks
 from worker.ledger.trim import trim
 from worker.outbox.queries import delete as finish_rows
 from worker.telemetry.logs import get_logger
@@ -136,6 +137,8 @@ class Ledger:
         for start in range(0, len(dropped), _IDS):
             await forget(self._db, dict(dropped[start : start + _IDS]))
         await self._write_fitting(write_attempts, batch.sieve.kept(), _ROWS)
+        # Before the outbox forgets the runs: until then their schedules wait for them.
+        await self._write_fitting(write_ticks, batch.sieve.ticks, _ROWS)
         done = list(batch.sieve.done)
         for start in range(0, len(done), _IDS):
             await finish_rows(self._db, done[start : start + _IDS])

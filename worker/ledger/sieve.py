@@ -18,6 +18,7 @@ from worker.records import IS_FIRST, TEXT_END, instant_of, outbox_row_of
 Entry = tuple[str, bytes]
 
 _ENDED = b"="  # a field's first byte: its value is an AttemptRecord; the run's id follows
+_TICK = b'{"run_id":"tick:'  # how the records of scheduled runs begin
 _OLD = b"d"  # version 0.1 wrote one record an entry, under this name
 
 
@@ -42,6 +43,8 @@ class Sieve:
         self.dropped: dict[str, datetime] = {}
         # Rows of the outbox whose runs are over.
         self.done: set[int] = set()
+        # How attempts of scheduled runs ended, oldest first.
+        self.ticks: list[Entry] = []
 
     def add(self, entry_id: str, fields: Mapping[bytes, bytes]) -> None:
         """Kinds of fields that are not known are skipped: a newer version may write them."""
@@ -63,6 +66,8 @@ class Sieve:
         raw = entry[1]
         if raw[-2:-1] != TEXT_END and (row_id := outbox_row_of(raw)) is not None:
             self.done.add(row_id)
+        if raw.startswith(_TICK):
+            self.ticks.append(entry)
         if IS_FIRST in raw:
             # A quote inside a JSON text is escaped: what looks like a field is one.
             queue = raw.partition(b'"queue":"')[2].partition(b'"')[0]

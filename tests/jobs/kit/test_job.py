@@ -228,7 +228,23 @@ def test_a_timeout_of_nothing_is_refused(options: dict[str, Any]) -> None:
 def test_a_scheduled_job_without_a_tick_is_refused() -> None:
     sentence = refusal(schedule=Cron("0 8 * * *"))
 
-    assert sentence == f"{NAME}: a scheduled job takes a Tick, not Letter"
+    assert sentence.startswith(f"{NAME}: a scheduled job takes a Tick, or a model built on it")
+    assert sentence.endswith("not Letter")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"singleton": True}, "a scheduled job has no singleton"),
+        ({"worker": "stock"}, "a worker is called like StockReconciliationWorker"),
+        ({"worker": "StockWorker", "schedule": None}, "a worker has a schedule"),
+    ],
+)
+def test_options_that_a_scheduled_job_cannot_have_are_refused(
+    options: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(DeclarationError, match=said):
+        declare(write_on_time, **{"schedule": Cron("0 8 * * *"), **options})
 
 
 async def test_a_scheduled_job_is_given_its_tick() -> None:

@@ -1,0 +1,55 @@
+"""Schedules learn how their runs ended, with the record of each attempt."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import asyncpg
+import orjson
+
+from worker.ledger.sieve import Entry
+from worker.records import AttemptRecord
+
+
+async def write_ticks(db: "asyncpg.Pool[asyncpg.Record]", entries: Sequence[Entry]) -> None:
+    """Let each tick follow its run's newest attempt, and its schedule count how it ended.
+
+    What is written a second time counts no more. Raises what UNFIT names.
+    """
+    newest: dict[str, dict[str, Any]] = {}
+    for _, raw in entries:
+        record = AttemptRecord.from_bytes(raw)
+        known = newest.get(record.run_id)
+        if known is None or known["ended_at"] < record.ended_at:
+            newest[record.run_id] = {
+                "run_id": record.run_id.replace("\x00", ""),
+                "state": record.state,
+                "attempt": record.attempt,
+                "started_at": record.started_at,
+                "ended_at": record.ended_at,
+                "error_type": (record.error_type or "").replace("\x00", "") or None,
+            }
+    await db.execute(
+        """
+        with told as (
+            update schedule_ticks as tick
+               set (state, attempt, started_at, ended_at, error_type)
+                 = (new.state, new.attempt, new.started_at, new.ended_at, new.error_type)
+              from json_populate_recordset(null::schedule_ticks, $1) as new
+             where tick.run_id = new.run_id
+               and (tick.ended_at is null or tick.ended_at < new.ended_at)
+            returning tick.schedule, tick.state, tick.ended_at
+        ), counted as (
+            select schedule,
+                   count(*) filter (where state = 'succeeded') as succeeded,
+                   count(*) filter (where state in ('dead', 'expired')) as failed,
+                   max(ended_at) filter (where state = 'succeeded') as last_success_at
+              from told group by schedule order by schedule
+        )
+        update schedules
+           set succeeded = schedules.succeeded + counted.succeeded,
+               failed = schedules.failed + counted.failed,
+               last_success_at = greatest(schedules.last_success_at, counted.last_success_at)
+          from counted where schedules.name = counted.schedule
+        """,
+        orjson.dumps(list(newest.values())).decode(),
+    )

@@ -1,0 +1,119 @@
+"""What makes and changes schedules: the code that declares them, and people."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from secrets import token_hex
+
+from worker.schedules import queries
+from worker.schedules.firing import TICK, start_run
+from worker.schedules.plan import Plan
+from worker.schedules.queries import Connection, Db
+from worker.schedules.row import NewTick, ScheduleRow
+
+
+class UnknownScheduleError(Exception):
+    """There is no schedule of this name."""
+
+
+class GoingOnError(Exception):
+    """Its run is not over, and it has one at a time. `run_id` says which."""
+
+    def __init__(self, name: str, run_id: str) -> None:
+        super().__init__(f"{name} is running already: {run_id}")
+        self.run_id = run_id
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The run that somebody asked for."""
+
+    run_id: str
+    due_at: datetime
+
+
+async def declare(db: Db, plans: Mapping[str, Plan]) -> None:
+    """Have PostgreSQL know these schedules as they are now; what is due already stays due.
+
+    Said again and again, so that after a deploy the newest version has the last word.
+    """
+    async with db.acquire() as connection, connection.transaction():
+        await queries.lock_all(connection)
+        at = (await queries.now(connection)).replace(microsecond=0)
+        known = await queries.of_names(connection, list(plans))
+        for name, plan in sorted(plans.items()):
+            row = known.get(name)
+            if row is None:
+                await queries.insert(
+                    connection,
+                    name=name,
+                    job=name,
+                    kind="declared",
+                    plan=plan,
+                    anchor_at=at,
+                    next_due_at=plan.first_after(at),
+                )
+                continue
+            following = _following(row, plan, at)
+            if (row.plan, row.next_due_at) != (plan, following):
+                await queries.change(connection, name, plan=plan, next_due_at=following)
+        await queries.seen(connection, list(plans))
+
+
+def _following(row: ScheduleRow, plan: Plan, at: datetime) -> datetime | None:
+    """Reckoned anew also for a schedule that did not change: zones do."""
+    following = plan.next_after(at, anchor=row.anchor_at)
+    is_due = row.next_due_at is not None and row.next_due_at <= at
+    return row.next_due_at if is_due and following is not None else following
+
+
+async def run_now(connection: Connection, name: str, *, by: str) -> Started:
+    """Start a run besides those that are due, in the caller's transaction.
+
+    Raises UnknownScheduleError, GoingOnError, and what `enqueue_in` raises.
+    """
+    row = await _get(connection, name)
+    going_on = await active_run(connection, row)
+    if going_on is not None and not row.may_overlap:
+        raise GoingOnError(name, going_on)
+    at = await queries.now(connection)
+    run_id = f"{TICK}{name}:by-hand:{token_hex(8)}"
+    tick = NewTick(due_at=at, run_id=run_id, is_by_hand=True, fired_by=by)
+    await start_run(connection, row, tick, fired_at=at)
+    return Started(run_id, at)
+
+
+async def active_run(connection: Connection, row: ScheduleRow) -> str | None:
+    """The run of it that is not over, if there is one."""
+    if row.active_outbox_id is None:
+        return None
+    is_going_on = await queries.going_on(connection, [row.active_outbox_id])
+    return row.active_run_id if is_going_on else None
+
+
+async def pause(connection: Connection, name: str, *, by: str) -> None:
+    """No tick fires until it is resumed; what is due meanwhile is left out.
+
+    Raises UnknownScheduleError.
+    """
+    await _get(connection, name)
+    await queries.pause(connection, name, by)
+
+
+async def resume(connection: Connection, name: str) -> bool:
+    """Go on with the next tick from now; false when it was not paused. Raises
+    UnknownScheduleError.
+    """
+    row = await _get(connection, name)
+    if row.paused_at is None:
+        return False
+    at = await queries.now(connection)
+    await queries.resume(connection, name, row.plan.next_after(at, anchor=row.anchor_at))
+    return True
+
+
+async def _get(connection: Connection, name: str) -> ScheduleRow:
+    row = await queries.get(connection, name)
+    if row is None:
+        raise UnknownScheduleError(f"there is no schedule {name!r}")
+    return row

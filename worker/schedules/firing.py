@@ -1,0 +1,84 @@
+"""What is due becomes a run: once, whoever looks, in one transaction with its tick."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from jobs.kit import PayloadError
+from worker.enqueuer import UnknownJobError
+from worker.outbox import enqueue_in
+from worker.schedules import queries
+from worker.schedules.queries import Connection, Db
+from worker.schedules.row import NewTick, ScheduleRow
+from worker.telemetry.logs import get_logger
+
+# What the runs of schedules are called: the ledger tells their ticks how they went.
+TICK = "tick:"
+_MOST = 20  # schedules that one transaction fires
+_TRY_AGAIN = timedelta(minutes=1)
+_log = get_logger(__name__)
+
+
+async def fire_due(db: Db, names: Sequence[str], jobs: Sequence[str]) -> int:
+    """Fire what is due of these schedules, and of those that people set up for these jobs.
+
+    Returns how many were dealt with, some twenty at most. Raises asyncpg's errors, with nothing
+    fired.
+    """
+    async with db.acquire() as connection, connection.transaction():
+        at = await queries.now(connection)
+        due = await queries.lock_due(connection, names, jobs, at, _MOST)
+        rows = [row.active_outbox_id for row in due if row.active_outbox_id is not None]
+        going_on = await queries.going_on(connection, rows)
+        free = [row for row in due if row.may_overlap or row.active_outbox_id not in going_on]
+        for row in free:
+            await _fire(connection, row, at)
+    return len(free)
+
+
+async def start_run(
+    connection: Connection, row: ScheduleRow, tick: NewTick, *, fired_at: datetime
+) -> bool:
+    """Enqueue the run of a tick, with the transaction; false when it was fired before.
+
+    Raises what `enqueue_in` raises.
+    """
+    if not await queries.add_tick(connection, row.name, tick, fired_at):
+        return False
+    payload = {**row.payload, "due_at": tick.due_at.isoformat()}
+    await enqueue_in(connection, row.job, payload, run_id=tick.run_id)
+    outbox_id = await queries.last_outbox_id(connection)
+    await queries.fired(connection, row.name, tick.run_id, outbox_id)
+    return True
+
+
+def run_id_of(name: str, due_at: datetime) -> str:
+    """`tick:documents.generate_weekly_reports:2026-11-23T13:00:00Z`."""
+    instant = due_at.astimezone(UTC).replace(tzinfo=None)
+    return f"{TICK}{name}:{instant.isoformat()}Z"
+
+
+async def _fire(connection: Connection, row: ScheduleRow, at: datetime) -> None:
+    """One that cannot fire is tried again in a minute, and holds up no other."""
+    try:
+        async with connection.transaction():
+            await _fire_or_raise(connection, row, at)
+    except (PayloadError, UnknownJobError, ValueError, KeyError) as error:
+        _log.error("Schedule cannot fire", schedule=row.name, error_type=type(error).__name__)
+        await queries.hold_back(connection, row.name, str(error)[:500], at + _TRY_AGAIN)
+
+
+async def _fire_or_raise(connection: Connection, row: ScheduleRow, at: datetime) -> None:
+    if row.next_due_at is None:  # the statement that locked it asks for more
+        return
+    due = row.plan.due(row.next_due_at, at, anchor=row.anchor_at)
+    if due.tick is not None:
+        run_id = run_id_of(row.name, due.tick)
+        tick = NewTick(due_at=due.tick, run_id=run_id, missed=due.missed)
+        is_new = await start_run(connection, row, tick, fired_at=at)
+        late = (at - due.tick).total_seconds()
+        told = {"schedule": row.name, "run_id": run_id, "late_s": round(late, 1)}
+        if is_new:
+            _log.info("Schedule fired", **told, missed=due.missed)
+    elif due.missed:
+        _log.warning("Ticks missed", schedule=row.name, missed=due.missed)
+    await queries.advance(connection, row.name, due.following, due.missed)

@@ -1,0 +1,84 @@
+"""Fires what is due: in every worker, and none of them leads."""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+
+import asyncpg
+
+from worker.schedules.changing import declare
+from worker.schedules.firing import fire_due
+from worker.schedules.plan import Plan
+from worker.schedules.queries import Db, seconds_to_next
+from worker.telemetry.logs import get_logger
+
+_LONGEST = 5.0  # seconds between two looks: so late may a new schedule of somebody's be, at most
+_WAITING = 0.5  # the same, while something is due whose run before goes on, or that another fires
+_DECLARE_EVERY = 60.0  # seconds
+_PATIENCE = 10.0  # seconds for one look
+_SILENT = 60.0  # seconds without a look, after which something is wrong
+_PAUSES = (0.5, 5.0)  # seconds between tries while PostgreSQL is away
+_AWAY = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError)
+_log = get_logger(__name__)
+
+
+class SchedulerError(Exception):
+    """Schedules are not looked after; the sentence says since when."""
+
+
+class Scheduler:
+    """Run `run()` in the background. `plans` are this version's schedules by name, `jobs` those
+    that people may set up schedules for.
+    """
+
+    def __init__(self, db: Db, plans: Mapping[str, Plan], *, jobs: Sequence[str] = ()) -> None:
+        self._db = db
+        self._plans = plans
+        self._names = list(plans)
+        self._jobs = jobs
+        self._declared_at = float("-inf")
+        self._looked_at = time.monotonic()
+        self._is_away = False
+
+    async def run(self) -> None:
+        """For ever; troubles are logged and waited out, and what was due then is caught up."""
+        pause = _PAUSES[0]
+        while True:
+            try:
+                async with asyncio.timeout(_PATIENCE):
+                    wait = await self.step()
+                self._looked_at, self._is_away, pause = time.monotonic(), False, _PAUSES[0]
+            except _AWAY as error:
+                if not self._is_away:
+                    _log.warning("Schedules wait", error_type=type(error).__name__)
+                self._is_away, wait = True, pause
+                pause = min(pause * 2, _PAUSES[1])
+            except Exception:  # noqa: BLE001 - the others' ticks are not to be lost with one's
+                _log.exception("Schedules failed, and go on")
+                wait = _PAUSES[1]
+            await asyncio.sleep(wait)
+
+    async def step(self) -> float:
+        """Fire what is due; returns in how many seconds to look again."""
+        if time.monotonic() - self._declared_at >= _DECLARE_EVERY:
+            await declare(self._db, self._plans)
+            self._declared_at = time.monotonic()
+        seconds = await seconds_to_next(self._db, self._names, self._jobs)
+        if seconds is None or seconds > 0:
+            return min(seconds or _LONGEST, _LONGEST)
+        fired = await fire_due(self._db, self._names, self._jobs)
+        return 0 if fired else _WAITING
+
+    def problem(self) -> str | None:
+        """Why this process looks after no schedules; None when it does."""
+        silence = time.monotonic() - self._looked_at
+        if silence < _SILENT:
+            return None
+        return f"schedules were not looked after for {silence:.0f} s"
+
+    async def check(self) -> Mapping[str, object]:
+        """A health check. Raises SchedulerError."""
+        problem = self.problem()
+        if problem is not None:
+            raise SchedulerError(problem)
+        return {}
