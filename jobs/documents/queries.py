@@ -11,6 +11,7 @@ import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
 from jobs.documents.core.model import Aggregate, Notice, Period, Tally, Tenant
+from jobs.documents.core.schedules import ReportSchedule, TenantPlace
 
 Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
 
@@ -162,3 +163,39 @@ def _notice(record: asyncpg.Record) -> Notice:
         awardee_name=record["awardee_name"],
         link=record["ui_url"],
     )
+
+
+async def tenants(db: "asyncpg.Pool[asyncpg.Record]") -> AsyncIterator[TenantPlace]:
+    """All tenants."""
+    after = UUID(int=0)
+    while True:
+        rows = await db.fetch(
+            """
+            select tenant_id, locale, timezone from tenants
+             where tenant_id > $1 order by tenant_id limit $2
+            """,
+            after,
+            _PAGE,
+        )
+        for row in rows:
+            yield TenantPlace(**row)
+        if len(rows) < _PAGE:
+            return
+        after = rows[-1]["tenant_id"]
+
+
+async def find_report_schedule(
+    db: "asyncpg.Pool[asyncpg.Record]", tenant_id: UUID, report_schedule_id: UUID
+) -> ReportSchedule | None:
+    """With the tenant's zone."""
+    row = await db.fetchrow(
+        """
+        select report_type, format, language, period, schedules.tz as timezone
+          from report_schedules
+          join schedules on schedules.name = 'report:' || report_schedule_id
+         where report_schedules.tenant_id = $1 and report_schedule_id = $2
+        """,
+        tenant_id,
+        report_schedule_id,
+    )
+    return None if row is None else ReportSchedule(**row)

@@ -12,6 +12,7 @@ from babel.dates import format_date, format_datetime
 
 # A day without a zone is over when it is over everywhere; the last clocks are 12 hours behind UTC.
 _LAST_ZONE = timezone(timedelta(hours=-12))
+_SOON = timedelta(days=7)
 _BABEL = {"en": "en_US", "tr": "tr_TR"}
 _DAY_AND_TIME = {"en": "EEEE, MMMM d, y 'at' h:mm a", "tr": "d MMMM y EEEE HH:mm"}
 
@@ -47,6 +48,14 @@ class Opportunity:
 
 
 @dataclass(frozen=True, slots=True)
+class Closing:
+    """A tenant and its opportunities that close soon, the next one first."""
+
+    tenant_id: UUID
+    notice_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Line:
     """An opportunity as a mail shows it.
 
@@ -62,6 +71,11 @@ class Line:
     has_time: bool
     days_left: int | None
     link: str | None
+
+
+def closing_soon(now: datetime) -> tuple[datetime, datetime]:
+    """Between which instants a deadline is worth a reminder."""
+    return now, now + _SOON
 
 
 def is_open(opportunity: Opportunity, *, now: datetime) -> bool:

@@ -169,7 +169,8 @@ class Rig:
         if correlation_id:
             headers["cid"] = correlation_id
         data = declared.validate(payload) if is_checked else payload
-        head, tail = message(declared.name, NOW, headers_of(headers))
+        words = declared.words_of(data) if isinstance(data, Payload) else []
+        head, tail = message(declared.name, NOW, headers_of(headers), words)
         fields = data.model_dump(mode="json") if isinstance(data, Payload) else data
         told = self._told[run_id] = Told(
             key=key, tenant_id=tenant_id, enqueued_at=enqueued_at or self.clock()

@@ -82,6 +82,11 @@ async def count_down(ctx: JobContext, payload: Chain) -> int:
     return payload.left
 
 
+@job("rigged.take_turns", queue="email", concurrency_key="{left}", priority=1)
+async def take_turns(ctx: JobContext, payload: Chain) -> int:  # noqa: RUF029 - a job is async
+    return payload.left
+
+
 class For(TenantPayload):
     user_id: UUID
 

@@ -11,7 +11,7 @@ import pytest
 
 from clients.errors import ServiceUnavailableError
 from jobs.kit import PayloadError
-from tests.worker.testing.rig_jobs import Chain, count_down, end, find_worker, greet
+from tests.worker.testing.rig_jobs import Chain, count_down, end, find_worker, greet, take_turns
 from worker.ending import Reason, State
 from worker.testing import (
     Clock,
@@ -41,6 +41,12 @@ async def test_a_success_has_what_was_returned_and_what_is_kept(rig: Rig) -> Non
     assert ended.succeeded() == (1, NOW)
     assert ended.result == [1, "2026-12-03T23:30:00Z"]
     assert (ended.job, ended.attempt, ended.state) == ("rigged.end", 1, State.SUCCEEDED)
+
+
+async def test_a_job_with_limits_runs_as_any_other(rig: Rig) -> None:
+    ended = await rig.run(take_turns, {"left": 1})
+
+    assert ended.succeeded() == 1
 
 
 async def test_a_result_that_is_no_json_is_not_kept(rig: Rig) -> None:
