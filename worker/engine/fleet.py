@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 
 from jobs.kit import Queue
 from worker.engine.store import COUNTS
+from worker.engine.worker_report import WorkerReport
 
 _WORKERS = "deskhand:workers"
 _WORKER_PREFIX = "deskhand:worker:"
@@ -72,6 +73,12 @@ async def workers(redis: Redis) -> list[dict[str, Any]]:
     if gone:
         await redis.srem(_WORKERS, *gone)  # type: ignore[misc]  # as above
     return [read for report in reports if (read := _read(report)) is not None]
+
+
+async def worker_reports(redis: Redis) -> list[WorkerReport]:
+    """The same, typed; what is none of ours is left out."""
+    read = [WorkerReport.read(report) for report in await workers(redis)]
+    return [report for report in read if report is not None]
 
 
 def _read(report: bytes | None) -> dict[str, Any] | None:
