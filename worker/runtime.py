@@ -30,6 +30,7 @@ from worker.sidecar.app import Sidecar
 from worker.sidecar.health import Health
 from worker.sidecar.unsubscribe import Unsubscribing
 from worker.startup import StartupError
+from worker.status import Status
 from worker.telemetry.logs import get_logger
 from worker.telemetry.metrics import Metrics
 
@@ -45,6 +46,7 @@ class Runtime:
     health: Health
     sidecar: Sidecar
     notes: Notes
+    status: Status
 
 
 async def startup(ctx: dict[str, Any]) -> None:
@@ -100,7 +102,10 @@ async def open_runtime(
         unsubscribing.db = resources.db
         health.add("redis", lambda: _check_redis(pool))
         health.add("postgres", lambda: _check_postgres(resources.db))
+        # What else works by itself is one line here: status.watch(scheduler, required=True)
+        status = Status.of(settings, pool, health, tells_queues=not (member and member.number))
         await stack.enter_async_context(health.watching())
+        await stack.enter_async_context(_running(status.run()))
         ledger = Ledger(pool, resources.db, keep_completed=settings.keep_completed)
         sweeps: list[Callable[[], Awaitable[object]]] = [
             partial(group_older, resources.db),
@@ -118,7 +123,7 @@ async def open_runtime(
             counted=metrics.outbox,
         )
         await stack.enter_async_context(_running(relay.run()))
-        yield Runtime(resources, metrics, health, sidecar, notes)
+        yield Runtime(resources, metrics, health, sidecar, notes, status)
 
 
 async def _start(sidecar: Sidecar, settings: Settings, member: Member | None) -> None:

@@ -69,6 +69,7 @@ class Engine:
         self._lease = lease
         self._own_report = OwnReport(worker_id, queues, started_at=utc_now())
         self._beats = 0
+        self._is_closing = False
         self._tasks: list[asyncio.Task[Any]] = []
         self._pumping: dict[str, asyncio.Task[None]] = {}
         self._after: set[asyncio.Task[None]] = set()
@@ -146,6 +147,8 @@ class Engine:
 
     def status(self) -> str | None:
         """Why this worker is not well, in words for operators; None when it is."""
+        if self._is_closing:
+            return None
         if not self._keeper.is_alive:
             return "nobody renews the leases"
         unrenewed = self._keeper.unrenewed
@@ -172,6 +175,7 @@ class Engine:
 
     async def close(self) -> None:
         """Give back what is still in hand, and say goodbye. Safe after a failure, too."""
+        self._is_closing = True
         self.pump.stop_claiming()
         await self._give_back()
         await cancel([*self._tasks, *self._pumping.values(), *self._after])
