@@ -226,7 +226,11 @@ class Status:
                     reason: str | None = problem  # the checks will see it soon
                 else:
                     reason = _dependency_reason(checked, self._clock())
-                text = "well" if checked.latency is None else f"{checked.latency * 1000:.1f} ms"
+                text = (
+                    "well"
+                    if checked.latency is None
+                    else f"answers in {checked.latency * 1000:.1f} ms"
+                )
                 yield Line(_TITLES.get(checked.name, checked.name), reason, text)
 
     def _print(self, lines: Sequence[Line]) -> None:
