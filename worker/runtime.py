@@ -32,6 +32,7 @@ from worker.sidecar.app import Sidecar
 from worker.sidecar.health import Health
 from worker.sidecar.unsubscribe import Unsubscribing
 from worker.startup import StartupError
+from worker.status import Status
 from worker.telemetry.logs import get_logger
 from worker.telemetry.metrics import Metrics
 
@@ -47,6 +48,7 @@ class Runtime:
     health: Health
     sidecar: Sidecar
     notes: Notes
+    status: Status
 
 
 async def startup(ctx: dict[str, Any]) -> None:
@@ -104,10 +106,12 @@ async def open_runtime(
         unsubscribing.db = resources.db
         health.add("redis", lambda: _check_redis(pool))
         health.add("postgres", lambda: _check_postgres(resources.db))
+        status = Status.of(settings, pool, health, tells_queues=not (member and member.number))
         scheduler = Scheduler(resources.db, _plans(settings)) if has_schedules else None
         if scheduler is not None:
-            health.add("scheduler", scheduler.check, required=False)
+            status.watch(scheduler)
         await stack.enter_async_context(health.watching())
+        await stack.enter_async_context(_running(status.run()))
         ledger = Ledger(pool, resources.db, keep_completed=settings.keep_completed)
         sweeps: list[Callable[[], Awaitable[object]]] = [
             partial(group_older, resources.db),
@@ -128,7 +132,7 @@ async def open_runtime(
         await stack.enter_async_context(_running(relay.run()))
         if scheduler is not None:
             await stack.enter_async_context(_running(scheduler.run()))
-        yield Runtime(resources, metrics, health, sidecar, notes)
+        yield Runtime(resources, metrics, health, sidecar, notes, status)
 
 
 def _plans(settings: Settings) -> dict[str, Plan]:

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import AnyHttpUrl, BaseModel, Field, SecretStr, field_validator
 
-from worker.settings_types import SentryDsn
+from worker.settings_types import Seconds, SentryDsn
 
 
 class WatchingSettings(BaseModel):
@@ -19,6 +19,9 @@ class WatchingSettings(BaseModel):
     log_runs: Literal["all", "problems", "none"] = Field(
         "all",
         description="Which runs get a line in the log: all, those that did not succeed, or none.",
+    )
+    status_every: Seconds = Field(
+        60, description="Seconds between two blocks of worker status in the log; 0 = none."
     )
     sentry_dsn: SentryDsn | None = Field(
         None, description="Where errors that end the worker itself are reported; no values of runs."

@@ -64,8 +64,9 @@ async def tenants_with_closing(
               left join lateral (
                    select array_agg(notice_id order by closes_at, notice_id) as notice_ids
                      from (select notice_id,
-                                  coalesce(response_due_at,
-                                           (response_due_on + 1)::timestamp at time zone 'Etc/GMT+12')
+                                  coalesce(
+                                      response_due_at,
+                                      (response_due_on + 1)::timestamp at time zone 'Etc/GMT+12')
                                       as closes_at
                              from opportunities
                             where opportunities.tenant_id = page.tenant_id and is_active

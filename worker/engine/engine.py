@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import os
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import timedelta
@@ -14,6 +13,7 @@ from redis.exceptions import RedisError
 
 from jobs.kit import Queue
 from worker.background import cancel
+from worker.clock import utc_now
 from worker.engine.arq_seam import health_line
 from worker.engine.attempt import Attempts
 from worker.engine.bell import Bell
@@ -26,6 +26,7 @@ from worker.engine.report import Reporter
 from worker.engine.store import RunStore
 from worker.engine.sweep import EVERY as SWEEP_EVERY
 from worker.engine.sweep import sweep_if_due
+from worker.engine.worker_report import OwnReport
 from worker.enqueuer import Pool
 from worker.runner import Runner
 from worker.telemetry.logs import get_logger
@@ -46,6 +47,8 @@ class EngineError(Exception):
 class Engine:
     """Serves `queues`. Made on the event loop that it runs on."""
 
+    name = "worker"  # in the status of this process
+
     def __init__(
         self,
         *,
@@ -63,7 +66,10 @@ class Engine:
         self._queues = queues
         self._reporter = reporter
         self._worker_id = worker_id
+        self._lease = lease
+        self._own_report = OwnReport(worker_id, queues, started_at=utc_now())
         self._beats = 0
+        self._is_closing = False
         self._tasks: list[asyncio.Task[Any]] = []
         self._pumping: dict[str, asyncio.Task[None]] = {}
         self._after: set[asyncio.Task[None]] = set()
@@ -139,6 +145,17 @@ class Engine:
         if not self._keeper.is_alive:
             raise EngineError("nobody renews the leases")
 
+    def status(self) -> str | None:
+        """Why this worker is not well, in words for operators; None when it is."""
+        if self._is_closing:
+            return None
+        if not self._keeper.is_alive:
+            return "nobody renews the leases"
+        unrenewed = self._keeper.unrenewed
+        if unrenewed >= self._lease.total_seconds():
+            return f"leases not renewed for {unrenewed:.0f} s"
+        return None
+
     def _start_pump(self) -> None:
         """Start what does not run."""
         for name, turns in self.pump.turns.items():
@@ -158,6 +175,7 @@ class Engine:
 
     async def close(self) -> None:
         """Give back what is still in hand, and say goodbye. Safe after a failure, too."""
+        self._is_closing = True
         self.pump.stop_claiming()
         await self._give_back()
         await cancel([*self._tasks, *self._pumping.values(), *self._after])
@@ -198,7 +216,11 @@ class Engine:
 
     def _beat(self, redis: SyncRedis) -> None:
         """Called from the keeper's thread."""
-        report = {"worker": self._worker_id, "running": self.hands.counts, "pid": os.getpid()}
+        report = self._own_report.now(
+            self.hands.counts,
+            state="running" if self.pump.is_claiming else "draining",
+            lag=self._keeper.lag,
+        )
         beat(redis, self._worker_id, report, life=_HEARTBEAT * 3)
         if self._beats % _ARQ_HEALTH_EVERY == 0:
             line = health_line(self.hands.ended, ongoing=len(self.hands))

@@ -6,12 +6,13 @@ from datetime import timedelta
 from typing import Any
 
 import orjson
-from arq.constants import health_check_key_suffix
+from arq.constants import health_check_key_suffix, in_progress_key_prefix
 from redis import Redis as SyncRedis
 from redis.asyncio import Redis
 
 from jobs.kit import Queue
 from worker.engine.store import COUNTS
+from worker.engine.worker_report import WorkerReport
 
 _WORKERS = "deskhand:workers"
 _WORKER_PREFIX = "deskhand:worker:"
@@ -30,6 +31,14 @@ class QueueSizes:
     blocked: int
     running: int
     ended: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A run that is due, and for how many seconds it has been; a head start counts as waiting."""
+
+    run_id: str
+    seconds: float
 
 
 def beat(redis: SyncRedis, worker_id: str, report: Mapping[str, Any], *, life: timedelta) -> None:
@@ -74,6 +83,12 @@ async def workers(redis: Redis) -> list[dict[str, Any]]:
     return [read for report in reports if (read := _read(report)) is not None]
 
 
+async def worker_reports(redis: Redis) -> list[WorkerReport]:
+    """The same, typed; what is none of ours is left out."""
+    read = [WorkerReport.read(report) for report in await workers(redis)]
+    return [report for report in read if report is not None]
+
+
 def _read(report: bytes | None) -> dict[str, Any] | None:
     """None also for what somebody else has written there."""
     try:
@@ -96,6 +111,33 @@ async def sizes(redis: Redis, queues: Sequence[Queue]) -> dict[str, QueueSizes]:
     return {
         queue.name: _sizes(queue, counted, due, later)
         for queue, due, later in zip(queues, waiting[::2], waiting[1::2], strict=True)
+    }
+
+
+async def totals(redis: Redis, queues: Sequence[Queue]) -> dict[str, Mapping[str, int]]:
+    """Attempts that ended, by queue and State, since the beginning of this Redis: one command."""
+    counted = await redis.hgetall(COUNTS)  # type: ignore[misc]  # redis-py: sync or async
+    return {queue.name: _sizes(queue, counted, 0, 0).ended for queue in queues}
+
+
+async def oldest_due(redis: Redis, queues: Sequence[Queue]) -> dict[str, Waiting | None]:
+    """The run of each queue that should be claimed next; None when nothing waits."""
+    seconds, microseconds = await redis.time()
+    now = seconds * 1000 + microseconds / 1000
+    async with redis.pipeline(transaction=False) as pipe:
+        for queue in queues:
+            pipe.zrangebyscore(queue.key, "-inf", now, start=0, num=1, withscores=True)
+        first = await pipe.execute()
+        for found in first:
+            # A stock worker leaves what it runs in its place.
+            run_ids = [run_id for run_id, _ in found] or [b""]
+            pipe.exists(*(in_progress_key_prefix.encode() + run_id for run_id in run_ids))
+        runs = await pipe.execute()
+    return {
+        queue.name: None
+        if not found or is_run
+        else Waiting(found[0][0].decode(errors="replace"), min(now - found[0][1], now) / 1000)
+        for queue, found, is_run in zip(queues, first, runs, strict=True)
     }
 
 

@@ -89,8 +89,8 @@ class Hands:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many attempts run, by queue name."""
-        return {name: count for name, count in self._counts.items() if count}
+        """How many attempts run, by queue name. May be asked from another thread."""
+        return {name: count for name, count in dict(self._counts).items() if count}
 
     @property
     def claims(self) -> list[Claim]:

@@ -66,6 +66,8 @@ class Keeper:
         self._over = threading.Event()
         self._asked_at: float | None = None
         self._is_stall_told = False
+        self._lag = 0.0
+        self._renewed_at = monotonic()
         self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
 
     def start(self) -> None:
@@ -74,6 +76,17 @@ class Keeper:
     @property
     def is_alive(self) -> bool:
         return self._thread.is_alive()
+
+    @property
+    def lag(self) -> float:
+        """Seconds that the event loop last took to answer, or has not answered for."""
+        asked_at = self._asked_at
+        return self._lag if asked_at is None else max(self._lag, monotonic() - asked_at)
+
+    @property
+    def unrenewed(self) -> float:
+        """Seconds since all leases were renewed, or there was none to renew."""
+        return monotonic() - self._renewed_at
 
     async def stop(self) -> None:
         """Returns when the thread has ended, or is seen to hang in a call to Redis."""
@@ -95,6 +108,7 @@ class Keeper:
             # A renewal that failed is tried again at the next step.
             if now >= next_renewal and self._try(self._renew):
                 next_renewal = now + self._renew_every
+                self._renewed_at = monotonic()
 
     def _try(self, chore: Callable[[], None]) -> bool:
         try:
@@ -131,8 +145,10 @@ class Keeper:
             _log.error("The event loop is blocked", seconds=_STALL, stack=stack)
 
     def _answer(self) -> None:
-        if self._is_stall_told and self._asked_at is not None:
-            self._on_stall(monotonic() - self._asked_at)
+        if self._asked_at is not None:
+            self._lag = monotonic() - self._asked_at
+            if self._is_stall_told:
+                self._on_stall(self._lag)
         self._is_stall_told = False
         self._asked_at = None
 

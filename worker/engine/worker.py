@@ -130,6 +130,7 @@ class Worker(ArqWorker):
         _log.info("Worker started", worker=self.worker_id, queues=[q.name for q in self.queues])
         try:
             engine.start()
+            runtime.status.watch(engine)
             await self._serve(engine, runtime)
             runtime.health.draining()
             await engine.drain(self.settings.shutdown_grace, self._hurry)

@@ -22,10 +22,6 @@ _AWAY = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError)
 _log = get_logger(__name__)
 
 
-class SchedulerError(Exception):
-    """Schedules are not looked after; the sentence says since when."""
-
-
 class Scheduler:
     """Run `run()` in the background. `plans` are this version's schedules by name, `jobs` those
     that people may set up schedules for.
@@ -69,16 +65,12 @@ class Scheduler:
         fired = await fire_due(self._db, self._names, self._jobs)
         return 0 if fired else _WAITING
 
-    def problem(self) -> str | None:
+    @property
+    def name(self) -> str:
+        """As the status block and health call it."""
+        return "scheduler"
+
+    def status(self) -> str | None:
         """Why this process looks after no schedules; None when it does."""
         silence = time.monotonic() - self._looked_at
-        if silence < _SILENT:
-            return None
-        return f"schedules were not looked after for {silence:.0f} s"
-
-    async def check(self) -> Mapping[str, object]:
-        """A health check. Raises SchedulerError."""
-        problem = self.problem()
-        if problem is not None:
-            raise SchedulerError(problem)
-        return {}
+        return None if silence < _SILENT else f"did not look for {silence:.0f} s"

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from worker.telemetry.logs import get_logger
@@ -14,6 +14,21 @@ TIMEOUT: Final = timedelta(seconds=2)
 GRACE: Final = timedelta(seconds=10)
 
 _log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What is known of one dependency, for people; `since` is when it began to fail, or to be well.
+
+    `latency` in seconds, of the last check; None when that failed.
+    """
+
+    name: str
+    status: str
+    since: datetime
+    latency: float | None
+    is_known: bool
+    is_failing: bool
 
 
 @dataclass(slots=True)

@@ -27,11 +27,11 @@ from http import HTTPStatus
 from typing import Final, Literal, cast
 
 from worker import __version__
-from worker.sidecar.dependency import TIMEOUT, Check, Dependency, failure_of, look_at, tell
+from worker.sidecar.dependency import TIMEOUT, Check, Checked, Dependency, failure_of, look_at, tell
 from worker.telemetry.logs import get_logger
 from worker.telemetry.redaction import redact
 
-__all__ = ["TIMEOUT", "Check", "Health", "Report"]
+__all__ = ["TIMEOUT", "Check", "Checked", "Health", "Report"]
 
 State = Literal["starting", "running", "draining", "stopped"]
 Facts = Callable[[], Mapping[str, object]]
@@ -222,6 +222,21 @@ class Health:
             facts = dict(self._facts())
         return Report(report.status, {**cast("dict[str, object]", redact(facts)), **report.body})
 
+    def checked(self) -> list[Checked]:
+        """Each dependency as it was checked last."""
+        now = self._clock()
+        return [
+            Checked(
+                each.name,
+                each.status(now),
+                datetime.fromtimestamp(self._wall() - (now - each.since), UTC),
+                each.latency,
+                is_known=each.is_known,
+                is_failing=each.failing_since is not None,
+            )
+            for each in self._dependencies.values()
+        ]
+
     def details(self) -> Mapping[str, Mapping[str, object]]:
         """What the checks returned, for people who are signed in."""
         return {name: dependency.detail for name, dependency in self._dependencies.items()}
@@ -249,20 +264,19 @@ class Health:
         return "degraded" if everything & {"degraded", "unhealthy"} else "ok"
 
     def _report(self, status: str, *, ok: bool = True) -> Report:
-        now = self._clock()
         body = {
             "status": status,
-            "checks": {each.name: self._shown(each, now) for each in self._dependencies.values()},
+            "checks": {each.name: _shown(each) for each in self.checked()},
             **self._identity,
-            "uptime_s": round(now - self._started, 1),
+            "uptime_s": round(self._clock() - self._started, 1),
         }
         return Report(HTTPStatus.OK if ok else HTTPStatus.SERVICE_UNAVAILABLE, body)
 
-    def _shown(self, dependency: Dependency, now: float) -> dict[str, object]:
-        latency = dependency.latency
-        since = datetime.fromtimestamp(self._wall() - (now - dependency.since), UTC)
-        return {
-            "status": dependency.status(now),
-            "latency_ms": None if latency is None else round(latency * 1000, 1),
-            "since": since.isoformat(timespec="seconds").replace("+00:00", "Z"),
-        }
+
+def _shown(checked: Checked) -> dict[str, object]:
+    latency = checked.latency
+    return {
+        "status": checked.status,
+        "latency_ms": None if latency is None else round(latency * 1000, 1),
+        "since": checked.since.isoformat(timespec="seconds").replace("+00:00", "Z"),
+    }

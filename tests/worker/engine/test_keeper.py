@@ -153,13 +153,16 @@ async def test_a_redis_that_froze_for_longer_than_the_lease_costs_none(
             kept.claims = (claim,) = await claim_new(pool, desk)
             process.send_signal(signal.SIGSTOP)
             await asyncio.sleep(2.5)
+            unrenewed = kept.keeper.unrenewed
             process.send_signal(signal.SIGCONT)
             leased = claim.leased_ms
             await until(lambda: is_true(lambda: claim.leased_ms > leased))
+            await until(lambda: is_true(lambda: kept.keeper.unrenewed < 1))
 
             assert kept.lost == []
             assert await desk.finish(claim, over())
     await pool.aclose()
+    assert unrenewed > LEASE.total_seconds()
     assert "Redis is away, a chore waits" in {entry["event"] for entry in log}
 
 
@@ -197,6 +200,20 @@ async def test_a_beat_that_fails_stops_no_renewal(pool: Pool, desk: Desk, redis_
             await until(lambda: is_true(lambda: len(kept.beats) > 1))
 
     assert {entry["event"] for entry in log} == {"A chore failed"}
+
+
+async def test_it_tells_how_long_the_event_loop_takes_to_answer(kept: Kept) -> None:
+    await until(lambda: is_true(lambda: kept.beats))
+    await asyncio.sleep(0.6)
+    idle = kept.keeper.lag
+
+    time.sleep(1.2)  # noqa: ASYNC251 - blocking is what is tested
+    unanswered = kept.keeper.lag
+    await asyncio.sleep(0)
+
+    assert idle < 0.4
+    assert unanswered > 0.5
+    await until(lambda: is_true(lambda: kept.keeper.lag < 0.4))
 
 
 async def test_what_blocks_the_event_loop_is_named_once(kept: Kept) -> None:

@@ -145,7 +145,7 @@ async def test_a_database_that_is_away_costs_no_tick(db: Db, make_settings: Make
 
     await until(one_more)
     task.cancel()
-    assert away.problem() is None
+    assert away.status() is None
 
 
 def test_settings_say_otherwise_by_the_name_of_the_job(make_settings: MakeSettings) -> None:

@@ -83,7 +83,7 @@ async def count_down(ctx: JobContext, payload: Chain) -> int:
 
 
 @job("rigged.take_turns", queue="email", concurrency_key="{left}", priority=1)
-async def take_turns(ctx: JobContext, payload: Chain) -> int:  # noqa: RUF029 - a job is async
+async def take_turns(ctx: JobContext, payload: Chain) -> int:
     return payload.left
 
 
