@@ -26,6 +26,8 @@ from worker.outbox.chore import OutboxChore
 from worker.outbox.relay import Relay
 from worker.retention import Keep, Retention
 from worker.settings import Settings
+from worker.sidecar.api.app import Api
+from worker.sidecar.api.services import Services
 from worker.sidecar.app import Sidecar
 from worker.sidecar.health import Health
 from worker.sidecar.unsubscribe import Unsubscribing
@@ -75,7 +77,7 @@ async def open_runtime(
     metrics = Metrics(((job.queue, job.name) for job in all_jobs()), version=__version__)
     health = Health(service=settings.service_name, version=__version__)
     async with AsyncExitStack() as stack:
-        unsubscribing = Unsubscribing()
+        unsubscribing, api = Unsubscribing(), Api(settings)
         siblings = None
         if member is not None:
             siblings = Siblings(member, health, patience=settings.start_timeout)
@@ -84,7 +86,7 @@ async def open_runtime(
             metrics,
             refresh=lambda: _refresh(pool, metrics, queues),
             merge=siblings.merge if siblings else None,
-            routes=unsubscribing.routes(),
+            routes=[*unsubscribing.routes(), *api.routes()],
         )
         await _start(sidecar, settings, member)
         stack.push_async_callback(sidecar.stop)
@@ -98,6 +100,8 @@ async def open_runtime(
         )
         await _require_schema(settings)
         unsubscribing.db = resources.db
+        services = Services(settings=settings, db=resources.db, pool=pool, clock=resources.clock)
+        await stack.enter_async_context(api.serving(services))
         health.add("redis", lambda: _check_redis(pool))
         health.add("postgres", lambda: _check_postgres(resources.db))
         await stack.enter_async_context(health.watching())

@@ -12,6 +12,7 @@ from typing import Any, Self
 from pydantic import ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from worker.settings_access import AccessSettings
 from worker.settings_running import HistorySettings, RunningSettings
 from worker.settings_sending import FileSettings, SendingSettings
 from worker.settings_service import ServerSettings, ServiceSettings
@@ -28,6 +29,7 @@ class SettingsError(Exception):
 
 class Settings(
     # The last one's fields come first, in `.env.example` too.
+    AccessSettings,
     WatchingSettings,
     FileSettings,
     SendingSettings,

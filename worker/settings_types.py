@@ -20,7 +20,8 @@ def _known_zone(name: str) -> str:
     return name
 
 
-def _split(value: object) -> object:
+def split(value: object) -> object:
+    """What stands between commas."""
     if isinstance(value, str):
         return tuple(name.strip() for name in value.split(",") if name.strip())
     return value
@@ -95,7 +96,7 @@ Days = Annotated[int, Field(ge=1, le=36_500)]
 KeptRuns = Annotated[int, Field(ge=0, le=1_000_000)]
 Zone = Annotated[str, AfterValidator(_known_zone)]
 QueueNames = Annotated[
-    tuple[str, ...], NoDecode, BeforeValidator(_split), AfterValidator(_known_queues)
+    tuple[str, ...], NoDecode, BeforeValidator(split), AfterValidator(_known_queues)
 ]
 PerQueueInt = Annotated[
     dict[str, PositiveInt], NoDecode, BeforeValidator(_parse), AfterValidator(_of_known_queues)

@@ -42,6 +42,7 @@ class Job(Generic[P, R]):
     result_ttl: timedelta
     aliases: tuple[str, ...]
     sensitive: frozenset[str]
+    exposed: bool = False
     controls: Controls = field(default_factory=Controls)
     repeats: Repeats = field(default_factory=Repeats)
     # The payload's fields, the timeout in seconds, the result's life: asked for with every run.

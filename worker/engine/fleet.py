@@ -121,3 +121,20 @@ def _sizes(queue: Queue, counted: Mapping[bytes, bytes], due: int, later: int) -
         running=running,
         ended=counts,
     )
+
+
+async def oldest_waits(redis: Redis, queues: Sequence[Queue]) -> dict[str, timedelta | None]:
+    """How long the first run that is due has been so, for each queue; None when none is.
+
+    By the order in which they are taken: a head start (priority) counts as waiting.
+    """
+    seconds, microseconds = await redis.time()
+    now = seconds * 1000 + microseconds // 1000
+    async with redis.pipeline(transaction=False) as pipe:
+        for queue in queues:
+            pipe.zrange(queue.key, 0, 0, withscores=True)
+        heads = await pipe.execute()
+    return {
+        queue.name: timedelta(milliseconds=now - head[0][1]) if head and head[0][1] <= now else None
+        for queue, head in zip(queues, heads, strict=True)
+    }
