@@ -4,7 +4,8 @@
 Beside ARQ's own keys a job carries `h`, headers that stock readers skip: `c` (words for the
 engine, see jobs/kit/controls.py; always the first), `cid` (correlation id), `replay` (the run it
 replays), `origin` (the run that the first replay of all replayed), `label`, `expires` (ms since
-1970: not to be started after that), `outbox` (the row that it was enqueued from).
+1970: not to be started after that), `outbox` (the row that it was enqueued from), `by` (who asked
+for it over HTTP).
 
 JSON cannot carry exceptions, and ARQ's `Job.result()` and `abort()` raise what they find: so a
 failure is stored as `{"$error": type, "message": …}` and becomes an exception again in `loads`.

@@ -148,11 +148,12 @@ class Pool(ArqRedis):
         payloads: Sequence[Mapping[str, Any] | Payload],
         *,
         when: When = NOW,
+        headers: Mapping[str, str] | None = None,
         priority: int | None = None,
     ) -> list[Enqueued]:
         """As `enqueue_many`, and says for each payload which run it led to."""
         job = known_job(job) if isinstance(job, str) else job
-        headers, runs = headers_of(), []
+        headers, runs = headers_of(headers), []
         has_words = job.has_words or bool(priority)
         shared = None if has_words else message(job.name, when, headers)
         for place, given in enumerate(payloads):

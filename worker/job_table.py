@@ -21,18 +21,19 @@ def _row(job: Job[Any, Any]) -> tuple[str, ...]:
         str(retry.attempts),
         f"{job.timeout.total_seconds():g} s",
         f"`{job.idempotency_key}`" if job.idempotency_key else "",
-        "" if job.schedule is None else _when(job.schedule),
+        "" if job.schedule is None else f"`{when(job.schedule)}`",
         ", ".join(f"`{alias}`" for alias in job.aliases),
     )
 
 
-def _when(schedule: Schedule) -> str:
+def when(schedule: Schedule) -> str:
+    """As it was declared: `0 9 * * *`, `every 300 s`, `on demand`; settings by their names."""
     match schedule:
         case Cron():
             zone = "" if schedule.tz is None else f" {_said(schedule.tz)}"
-            return f"`{_said(schedule.line)}{zone}`"
+            return f"{_said(schedule.line)}{zone}"
         case Every():
-            return f"`every {_said(schedule.seconds)} s`"
+            return f"every {_said(schedule.seconds)} s"
         case OnDemand():
             return "on demand"
 

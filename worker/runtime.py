@@ -28,6 +28,8 @@ from worker.retention import Keep, Retention
 from worker.schedules import Plan, Scheduler, plans_of
 from worker.schedules.queries import forget_unseen
 from worker.settings import Settings, SettingsError
+from worker.sidecar.api.app import Api
+from worker.sidecar.api.services import Services
 from worker.sidecar.app import Sidecar
 from worker.sidecar.health import Health
 from worker.sidecar.unsubscribe import Unsubscribing
@@ -81,7 +83,7 @@ async def open_runtime(
     metrics = Metrics(((job.queue, job.name) for job in all_jobs()), version=__version__)
     health = Health(service=settings.service_name, version=__version__)
     async with AsyncExitStack() as stack:
-        unsubscribing = Unsubscribing()
+        unsubscribing, api = Unsubscribing(), Api(settings)
         siblings = None
         if member is not None:
             siblings = Siblings(member, health, patience=settings.start_timeout)
@@ -90,7 +92,7 @@ async def open_runtime(
             metrics,
             refresh=lambda: _refresh(pool, metrics, queues),
             merge=siblings.merge if siblings else None,
-            routes=unsubscribing.routes(),
+            routes=[*unsubscribing.routes(), *api.routes()],
         )
         await _start(sidecar, settings, member)
         stack.push_async_callback(sidecar.stop)
@@ -104,6 +106,8 @@ async def open_runtime(
         )
         await _require_schema(settings)
         unsubscribing.db = resources.db
+        services = Services(settings=settings, db=resources.db, pool=pool, clock=resources.clock)
+        await stack.enter_async_context(api.serving(services))
         health.add("redis", lambda: _check_redis(pool))
         health.add("postgres", lambda: _check_postgres(resources.db))
         status = Status.of(settings, pool, health, tells_queues=not (member and member.number))
@@ -112,27 +116,37 @@ async def open_runtime(
             status.watch(scheduler)
         await stack.enter_async_context(health.watching())
         await stack.enter_async_context(_running(status.run()))
-        ledger = Ledger(pool, resources.db, keep_completed=settings.keep_completed)
-        sweeps: list[Callable[[], Awaitable[object]]] = [
-            partial(group_older, resources.db),
-            OutboxChore(pool, resources.db),
-            partial(forget_unseen, resources.db, timedelta(days=settings.keep_days)),
-        ]
-        retention = Retention(resources.db, Keep.of(settings), sweeps=sweeps)
-        await stack.enter_async_context(_running(retention.run()))
-        await stack.enter_async_context(_writing(ledger))
-        relay = Relay(
-            pool,
-            resources.db,
-            connect=partial(connect, settings),
-            in_hand=resources.in_hand,
-            lease=timedelta(seconds=settings.run_lease),
-            counted=metrics.outbox,
-        )
-        await stack.enter_async_context(_running(relay.run()))
+        await stack.enter_async_context(_looking_after(resources, settings, metrics))
         if scheduler is not None:
             await stack.enter_async_context(_running(scheduler.run()))
         yield Runtime(resources, metrics, health, sidecar, notes, status)
+
+
+@asynccontextmanager
+async def _looking_after(
+    resources: Resources, settings: Settings, metrics: Metrics
+) -> AsyncIterator[None]:
+    """What runs leave in Redis and PostgreSQL, and what waits in the outbox."""
+    pool, db = resources.pool, resources.db
+    sweeps: list[Callable[[], Awaitable[object]]] = [
+        partial(group_older, db),
+        OutboxChore(pool, db),
+        partial(forget_unseen, db, timedelta(days=settings.keep_days)),
+    ]
+    relay = Relay(
+        pool,
+        db,
+        connect=partial(connect, settings),
+        in_hand=resources.in_hand,
+        lease=timedelta(seconds=settings.run_lease),
+        counted=metrics.outbox,
+    )
+    async with (
+        _running(Retention(db, Keep.of(settings), sweeps=sweeps).run()),
+        _writing(Ledger(pool, db, keep_completed=settings.keep_completed)),
+        _running(relay.run()),
+    ):
+        yield
 
 
 def _plans(settings: Settings) -> dict[str, Plan]:

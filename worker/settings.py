@@ -13,6 +13,7 @@ from pydantic import ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from typing_extensions import override
 
+from worker.settings_access import AccessSettings
 from worker.settings_running import HistorySettings, RunningSettings
 from worker.settings_schedules import NamedSchedules, ScheduleSettings
 from worker.settings_sending import FileSettings, SendingSettings
@@ -30,6 +31,7 @@ class SettingsError(Exception):
 
 class Settings(
     # The last one's fields come first, in `.env.example` too.
+    AccessSettings,
     WatchingSettings,
     FileSettings,
     SendingSettings,

@@ -21,7 +21,8 @@ def _known_zone(name: str) -> str:
     return name
 
 
-def _split(value: object) -> object:
+def split(value: object) -> object:
+    """What stands between commas."""
     if isinstance(value, str):
         return tuple(name.strip() for name in value.split(",") if name.strip())
     return value
@@ -98,7 +99,7 @@ Zone = Annotated[str, AfterValidator(_known_zone)]
 CronLine = Annotated[str, AfterValidator(checked_line)]
 Interval = Annotated[int, AfterValidator(checked_interval)]
 QueueNames = Annotated[
-    tuple[str, ...], NoDecode, BeforeValidator(_split), AfterValidator(_known_queues)
+    tuple[str, ...], NoDecode, BeforeValidator(split), AfterValidator(_known_queues)
 ]
 PerQueueInt = Annotated[
     dict[str, PositiveInt], NoDecode, BeforeValidator(_parse), AfterValidator(_of_known_queues)

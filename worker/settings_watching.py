@@ -1,8 +1,8 @@
-"""Settings of logs, errors, traces, and of who may look."""
+"""Settings of logs, errors and traces."""
 
 from typing import Literal
 
-from pydantic import AnyHttpUrl, BaseModel, Field, SecretStr, field_validator
+from pydantic import AnyHttpUrl, BaseModel, Field, field_validator
 
 from worker.settings_types import Seconds, SentryDsn
 
@@ -28,9 +28,6 @@ class WatchingSettings(BaseModel):
     )
     otel_exporter_otlp_endpoint: AnyHttpUrl | None = Field(
         None, description="Checked; traces are not sent yet."
-    )
-    jwt_secret: SecretStr | None = Field(
-        None, min_length=32, description="Checked; for the console and the API, which come later."
     )
 
     @field_validator("log_level", mode="before")

@@ -76,6 +76,7 @@ class ReportReceipt:
     idempotency_key="{report_type}:{format}:{period_from}:{period_to}:{language}:{with_bom}",
     result_ttl=3600,
     aliases=("generate-report",),
+    exposed=True,
 )
 async def generate_report(ctx: JobContext, payload: ReportRequest) -> ReportReceipt:
     with ctx.scratch() as scratch:

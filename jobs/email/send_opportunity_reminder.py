@@ -33,7 +33,12 @@ class OpportunityReminder(TenantPayload):
     report_key: Annotated[str, tenant_file("reports")] | None = None
 
 
-@job("email.send_opportunity_reminder", queue="email", aliases=("opportunity-reminder",))
+@job(
+    "email.send_opportunity_reminder",
+    queue="email",
+    aliases=("opportunity-reminder",),
+    exposed=True,
+)
 async def send_opportunity_reminder(
     ctx: JobContext, payload: OpportunityReminder
 ) -> DeliveryReceipt:

@@ -55,6 +55,8 @@ class Options(TypedDict, total=False):
     aliases: tuple[str, ...]
     # Payload fields that are never shown.
     sensitive: tuple[str, ...]
+    # May others ask for its runs over HTTP?
+    exposed: bool
 
     # When runs start, over all workers.
     # 0 to 9: a head start of so many minutes over runs that wait.
@@ -130,6 +132,7 @@ def _declaration(
         result_ttl=timedelta(seconds=repeats.cache_for or result_ttl),
         aliases=options.get("aliases", ()),
         sensitive=frozenset(sensitive),
+        exposed=options.get("exposed", False),
         controls=controls,
         repeats=repeats,
     )

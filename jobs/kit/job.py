@@ -43,6 +43,7 @@ class Job(Generic[P, R]):
     aliases: tuple[str, ...]
     sensitive: frozenset[str]
     worker: str | None = None
+    exposed: bool = False
     controls: Controls = field(default_factory=Controls)
     repeats: Repeats = field(default_factory=Repeats)
     # The payload's fields, the timeout in seconds, the result's life: asked for with every run.

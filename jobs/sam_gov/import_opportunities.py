@@ -33,7 +33,7 @@ class ImportReceipt:
     problems: tuple[str, ...]
 
 
-@job("sam_gov.import_opportunities", queue="sync")
+@job("sam_gov.import_opportunities", queue="sync", exposed=True)
 async def import_opportunities(ctx: JobContext, payload: ImportOpportunities) -> ImportReceipt:
     try:
         reply = await _get_reply(ctx, payload.key)

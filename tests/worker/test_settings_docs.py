@@ -69,13 +69,14 @@ def test_the_settings_that_are_secret_are_known() -> None:
     assert set(SECRETS) >= {
         "redis_url", "redis_password", "database_url", "supabase_service_role_key",
         "smtp_password", "sendgrid_api_key", "twilio_auth_token", "sentry_dsn", "jwt_secret",
+        "admin_token", "admin_users",
     }  # fmt: skip
 
 
 @pytest.mark.parametrize(
     "canary", ["canary" * 6, "canary:" + "canary" * 6, "https://canary@" + "canary" * 6]
 )
-@pytest.mark.parametrize("name", [name for name in SECRETS if name not in URLS])
+@pytest.mark.parametrize("name", sorted({*SECRETS} - {*URLS, "admin_users"}))
 def test_nothing_of_a_secret_is_shown(name: str, canary: str) -> None:
     needed = {"database_url": "postgresql://h/d", "twilio_account_sid": "AC" + "0" * 32}
     needed |= {"smtp_username": "u"} if name == "smtp_password" else {}
@@ -84,6 +85,13 @@ def test_nothing_of_a_secret_is_shown(name: str, canary: str) -> None:
     settings = load_settings(**{**needed, name: canary})
 
     assert getattr(settings, name).get_secret_value() == canary
+    assert "canary" not in str(shown(settings))
+
+
+def test_nothing_of_those_who_sign_in_is_shown() -> None:
+    digest = "canary" * 7 + "A"
+    settings = load_settings(admin_users=f"canary:admin:scrypt$2$1$1${'canary' * 4}${digest}")
+
     assert "canary" not in str(shown(settings))
 
 

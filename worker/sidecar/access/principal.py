@@ -1,0 +1,56 @@
+"""Somebody who is known, what they may do, and how they are turned away."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Literal
+from uuid import UUID
+
+from typing_extensions import override
+
+Credential = Literal["local", "token", "password", "jwt", "none"]
+
+
+class Role(IntEnum):
+    """Each may do what those before it may."""
+
+    VIEWER = 1
+    OPERATOR = 2
+    ADMIN = 3
+
+    @classmethod
+    def parse(cls, name: object) -> "Role":
+        """Raises ValueError."""
+        if not (isinstance(name, str) and name.upper() in cls.__members__ and name.islower()):
+            raise ValueError(f"a role is {', '.join(map(str, cls))}")
+        return cls[name.upper()]
+
+    @override
+    def __str__(self) -> str:
+        return self.name.lower()
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who asks. One with a `tenant_id` sees and touches only that tenant's data."""
+
+    name: str
+    role: Role
+    credential: Credential
+    tenant_id: UUID | None = None
+
+
+# Who asks where nothing is configured: whoever is on this machine.
+LOCAL = Principal("local", Role.ADMIN, "local")
+# Who asks for what is open to everybody.
+ANYBODY = Principal("anybody", Role.VIEWER, "none")
+
+
+@dataclass(eq=False)
+class RefusedError(Exception):
+    """A request is turned away: the HTTP status, a code for programs, a sentence for people."""
+
+    status: int
+    code: str
+    message: str
+    headers: Mapping[str, str] = field(default_factory=dict)

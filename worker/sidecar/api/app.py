@@ -1,0 +1,231 @@
+"""Routes and checks for all operations, from their declarations."""
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from secrets import token_hex
+from typing import Any, Final
+
+import orjson
+from aiohttp import hdrs, web
+from pydantic_core import to_json
+
+from worker.message import correlation_id
+from worker.settings import Settings
+from worker.sidecar.access.gate import Gate
+from worker.sidecar.access.principal import ANYBODY, Principal, RefusedError, Role
+from worker.sidecar.api.errors import RETRY_SOON, ApiError, api_error_of
+from worker.sidecar.api.openapi import description_of
+from worker.sidecar.api.operation import BASE, Answer, Call, Operation
+from worker.sidecar.api.reading import read_body, read_parameters
+from worker.sidecar.api.resources import all_operations
+from worker.sidecar.api.services import Services
+from worker.telemetry.logs import get_logger
+
+_TIMEOUT: Final = 45.0  # seconds that an operation may take
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_REQUEST_ID_HEADERS = ("X-Request-ID", "X-Correlation-ID")
+_JSON: Final = "application/json"
+_log = get_logger(__name__)
+
+
+class Api:
+    """Routes that answer 503 outside of `serving`."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        operations: Iterable[Operation] | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._settings = settings
+        self._services: Services | None = None
+        self.gate = Gate(settings, clock=clock)
+        declared = all_operations() if operations is None else tuple(operations)
+        self.operations = (*declared, description_of(declared))
+
+    def routes(self) -> list[web.RouteDef]:
+        """For the sidecar's application."""
+        by_path: dict[str, list[Operation]] = {}
+        for operation in self.operations:
+            by_path.setdefault(operation.path, []).append(operation)
+        routes: list[web.RouteDef] = []
+        for path, operations in by_path.items():
+            routes += [_Route(self, operation).definition() for operation in operations]
+            routes.append(
+                web.route(hdrs.METH_ANY, path, _Refusing(self, _not_allowed(operations)).answer)
+            )
+        missing = ApiError(404, "not_found", f"there is nothing here; {BASE}/openapi.json has all")
+        return [
+            *routes,
+            *(
+                web.route(hdrs.METH_ANY, path, _Refusing(self, missing).answer)
+                for path in (BASE, BASE + "/{rest:.*}")
+            ),
+        ]
+
+    @asynccontextmanager
+    async def serving(self, services: Services) -> AsyncIterator[None]:
+        """Answer while inside; also says once whether anybody can get in."""
+        self.gate.warn()
+        self._services = services
+        try:
+            yield
+        finally:
+            self._services = None
+
+    async def answer(self, operation: Operation, request: web.Request) -> web.StreamResponse:
+        """Check everything, and do it. Never raises, but for a broken connection."""
+        request_id = _request_id(request)
+        correlation_id.set(request_id)
+        principal: Principal | None = None
+        try:
+            principal = await self._admit(operation, request)
+            return await self._done(operation, request, principal, request_id)
+        except Exception as error:  # noqa: BLE001 - each has an answer, which says nothing of its inside
+            return _error(request, request_id, error)
+
+    async def _admit(self, operation: Operation, request: web.Request) -> Principal:
+        """Raises RefusedError, or ApiError."""
+        headers = request.headers
+        principal = ANYBODY
+        if operation.role is not None:
+            self.gate.check_host(headers)
+            self.gate.check_page(request.method, headers)
+            principal = await self.gate.principal(headers, request.remote or "")
+            check_role(operation, principal)
+        if operation.is_change:
+            if self._settings.read_only:
+                raise RefusedError(403, "read_only", "nothing may be changed here (READ_ONLY)")
+            self.gate.check_pace(principal)
+        return principal
+
+    async def _done(
+        self, operation: Operation, request: web.Request, principal: Principal, request_id: str
+    ) -> web.StreamResponse:
+        services = self._services
+        if services is None:
+            raise ApiError(503, "starting", "the worker starts, or ends", headers=RETRY_SOON)
+        call = Call(
+            operation=operation,
+            parameters=read_parameters(operation, request),
+            body=await read_body(operation, request, self._settings.api_body_limit),
+            principal=principal,
+            services=services,
+            request=request,
+            request_id=request_id,
+        )
+        if operation.media_type != _JSON:  # a stream: ends when it wants to
+            stream: web.StreamResponse = await operation.function(call)
+            return stream
+        async with asyncio.timeout(_TIMEOUT):
+            answered = await operation.function(call)
+        return _answer(operation, answered, request_id)
+
+
+def check_role(operation: Operation, principal: Principal) -> None:
+    """Raises RefusedError unless they may do this."""
+    if principal.role < (operation.role or Role.VIEWER):
+        raise RefusedError(403, "forbidden", f"this takes the role {operation.role}")
+    if principal.tenant_id is not None and not operation.tenants:
+        raise RefusedError(403, "tenant_bound", "this concerns more than one tenant's data")
+
+
+class _Route:
+    """An operation as aiohttp calls it."""
+
+    def __init__(self, api: Api, operation: Operation) -> None:
+        self._api = api
+        self._operation = operation
+
+    def definition(self) -> web.RouteDef:
+        method, path = self._operation.method, self._operation.path
+        if method == "GET" and self._operation.media_type == _JSON:
+            return web.get(path, self._answer)  # answers HEAD as well
+        return web.route(method, path, self._answer)
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        return await self._api.answer(self._operation, request)
+
+
+class _Refusing:
+    """Whoever calls us by our name is told what is wrong with path or method."""
+
+    def __init__(self, api: Api, refusal: ApiError) -> None:
+        self._api = api
+        self._refusal = refusal
+
+    async def answer(self, request: web.Request) -> web.Response:
+        request_id = _request_id(request)
+        try:
+            self._api.gate.check_host(request.headers)
+        except RefusedError as error:
+            return _error(request, request_id, error)
+        return _error(request, request_id, self._refusal)
+
+
+def _not_allowed(operations: Iterable[Operation]) -> ApiError:
+    methods = {operation.method for operation in operations}
+    allow = ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))
+    message = f"this path answers {allow}"
+    return ApiError(405, "method_not_allowed", message, headers={"Allow": allow})
+
+
+def _path(request: web.Request) -> str:
+    """As it was declared: what stands in its braces may be anybody's."""
+    resource = request.match_info.route.resource
+    return "" if resource is None else resource.canonical
+
+
+def _request_id(request: web.Request) -> str:
+    for name in _REQUEST_ID_HEADERS:
+        given = request.headers.get(name, "")
+        if _REQUEST_ID.fullmatch(given):
+            return given
+    return token_hex(16)
+
+
+def _answer(operation: Operation, answered: Any, request_id: str) -> web.StreamResponse:
+    status = operation.statuses[0]
+    if isinstance(answered, web.StreamResponse):
+        answered.headers["X-Request-ID"] = request_id
+        return answered
+    if isinstance(answered, Answer):
+        answered, status = answered.content, answered.status
+    body = b"" if answered is None else to_json(answered)
+    return _json(body, status, request_id)
+
+
+def _error(request: web.Request, request_id: str, error: Exception) -> web.Response:
+    known = api_error_of(error)
+    if known is None:
+        _log.error(
+            "Request failed",
+            method=request.method,
+            path=_path(request),
+            request_id=request_id,
+            exc_info=error,
+        )
+        known = ApiError(500, "internal_error", "this went wrong; the log says why")
+    detail: dict[str, object] = {
+        "code": known.code,
+        "message": known.message,
+        "request_id": request_id,
+    }
+    if known.fields:
+        detail["fields"] = dict(known.fields)
+    return _json(orjson.dumps({"error": detail}), known.status, request_id, known.headers)
+
+
+def _json(
+    body: bytes, status: int, request_id: str, headers: Mapping[str, str] | None = None
+) -> web.Response:
+    return web.Response(
+        body=body,
+        status=status,
+        content_type=_JSON,
+        headers={**(headers or {}), "X-Request-ID": request_id},
+    )

@@ -1,0 +1,18 @@
+"""All resources of the API. A new one is a module of operations, and one line here."""
+
+from types import ModuleType
+
+from worker.sidecar.api import jobs, queues
+from worker.sidecar.api.operation import Operation
+
+RESOURCES: tuple[ModuleType, ...] = (jobs, queues)
+
+
+def all_operations() -> tuple[Operation, ...]:
+    """In the order in which they are declared."""
+    return tuple(
+        value
+        for resource in RESOURCES
+        for value in vars(resource).values()
+        if isinstance(value, Operation)
+    )
