@@ -11,7 +11,7 @@ from typing import Any
 import asyncpg
 
 from jobs.kit import Queue, all_jobs
-from worker import __version__
+from worker import __version__, audit
 from worker.background import cancel
 from worker.clock import utc_now
 from worker.dead_letters import group_older
@@ -100,8 +100,7 @@ async def open_runtime(
         )
         await _require_schema(settings)
         unsubscribing.db = resources.db
-        services = Services(settings=settings, db=resources.db, pool=pool, clock=resources.clock)
-        await stack.enter_async_context(api.serving(services))
+        await stack.enter_async_context(api.serving(Services.of(resources)))
         health.add("redis", lambda: _check_redis(pool))
         health.add("postgres", lambda: _check_postgres(resources.db))
         await stack.enter_async_context(health.watching())
@@ -109,6 +108,7 @@ async def open_runtime(
         sweeps: list[Callable[[], Awaitable[object]]] = [
             partial(group_older, resources.db),
             OutboxChore(pool, resources.db),
+            partial(audit.forget, resources.db, age=timedelta(days=settings.keep_audit_days)),
         ]
         retention = Retention(resources.db, Keep.of(settings), sweeps=sweeps)
         await stack.enter_async_context(_running(retention.run()))
