@@ -1,5 +1,7 @@
 """Cancel a run, whether it waits or runs."""
 
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 from time import time
 from typing import Any, Literal
 
@@ -15,18 +17,25 @@ from worker.enqueuer import Pool
 from worker.records import UNKNOWN, attempt_record, to_json
 from worker.redis_cluster import key_tag
 
-# What became of the request: it waited and is over; its worker was told; there is no such run.
-Cancelled = Literal["cancelled", "stopping", "gone"]
+# What became of the request: it waited and is over; its worker was told; there is no such run; it
+# runs, and goes on.
+Cancelled = Literal["cancelled", "stopping", "gone", "running"]
 
 _JOB, _RETRY = job_key_prefix.encode(), retry_key_prefix.encode()
+_PAGE = 20  # runs at once
 _TRIES = 5  # its payload may be replaced again and again
 _LEAST_RESULT_MS = 10_000  # whoever waits for the result shall find it
 
 
 async def cancel(
-    pool: Pool, run_id: str, *, reason: str = "cancelled", by: str = "somebody"
+    pool: Pool,
+    run_id: str,
+    *,
+    reason: str = "cancelled",
+    by: str = "somebody",
+    is_only_waiting: bool = False,
 ) -> Cancelled:
-    """End a run: at once while it waits, within a second while it runs.
+    """End a run: at once while it waits, within a second while it runs, or not `is_only_waiting`.
 
     `reason` and `by` are remembered with a run that waited. A coroutine is cancelled, a process
     that it offloaded to is killed, and its threads can ask `jobs.kit.is_stopping()`. Raises
@@ -49,13 +58,40 @@ async def cancel(
                 _result_ms(job),
                 _record(claim, message, reason, by),
                 EVENTS_LIMIT,
+                "waiting" if is_only_waiting else "",
             ],
         )
         if told == b"cancelled":
             return "cancelled"
         if told != b"changed":
             break
-    return "stopping" if told == b"stopping" else "gone"
+    if told == b"stopping":
+        return "stopping"
+    return "running" if told == b"running" else "gone"
+
+
+async def cancel_waiting(
+    pool: Pool, queue: str, *, reason: str = "cancelled", by: str = "somebody"
+) -> AsyncIterator[int]:
+    """End all runs of a queue that wait, due or not; those that run go on.
+
+    Yields how many, after each page of some ten. Runs that come meanwhile may be among them. Raises
+    KeyError for an unknown queue, RedisError.
+    """
+    page: list[str] = []
+    async for name, _ in pool.zscan_iter(QUEUES[queue].key, count=_PAGE):
+        page.append(name.decode("utf-8", "surrogateescape"))
+        if len(page) >= _PAGE:
+            yield await _cancel_page(pool, page, reason, by)
+            page = []
+    yield await _cancel_page(pool, page, reason, by)
+
+
+async def _cancel_page(pool: Pool, run_ids: Sequence[str], reason: str, by: str) -> int:
+    told = await asyncio.gather(
+        *(cancel(pool, one, reason=reason, by=by, is_only_waiting=True) for one in run_ids)
+    )
+    return told.count("cancelled")
 
 
 def _claim(run_id: str, raw: bytes | None, spent: bytes | None) -> Claim:

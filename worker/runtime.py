@@ -11,7 +11,7 @@ from typing import Any
 import asyncpg
 
 from jobs.kit import Queue, all_jobs
-from worker import __version__
+from worker import __version__, audit
 from worker.background import cancel
 from worker.clock import utc_now
 from worker.dead_letters import group_older
@@ -106,8 +106,7 @@ async def open_runtime(
         )
         await _require_schema(settings)
         unsubscribing.db = resources.db
-        services = Services(settings=settings, db=resources.db, pool=pool, clock=resources.clock)
-        await stack.enter_async_context(api.serving(services))
+        await stack.enter_async_context(api.serving(Services.of(resources)))
         health.add("redis", lambda: _check_redis(pool))
         health.add("postgres", lambda: _check_postgres(resources.db))
         status = Status.of(settings, pool, health, tells_queues=not (member and member.number))
@@ -131,6 +130,7 @@ async def _looking_after(
     sweeps: list[Callable[[], Awaitable[object]]] = [
         partial(group_older, db),
         OutboxChore(pool, db),
+        partial(audit.forget, db, age=timedelta(days=settings.keep_audit_days)),
         partial(forget_unseen, db, timedelta(days=settings.keep_days)),
     ]
     relay = Relay(

@@ -19,7 +19,14 @@ from worker.dead_letters.letters import (
     Status,
     gone_error,
 )
-from worker.dead_letters.queries import SAMPLE, Db, attempts_of, count_waiting
+from worker.dead_letters.queries import (
+    SAMPLE,
+    Connection,
+    Db,
+    attempts_of,
+    count_waiting,
+    ids_of_tenant,
+)
 from worker.dead_letters.replaying import Replayed, Unfit, replay, replay_all
 
 __all__ = [
@@ -41,7 +48,9 @@ __all__ = [
     "discard",
     "discard_all",
     "get_dead_letter",
+    "gone_error",
     "group_older",
+    "ids_of_tenant",
     "list_dead_letters",
     "list_groups",
     "purge",
@@ -91,7 +100,7 @@ async def count_dead_letters(db: Db, which: Filter) -> int:
     return await queries.count(db, which)
 
 
-async def discard(db: Db, dead_letter_id: int, *, reason: str) -> None:
+async def discard(db: "Db | Connection", dead_letter_id: int, *, reason: str) -> None:
     """Put it away, with a reason. Raises DeadLetterError when it was handled already."""
     if not await changes.discard_one(db, dead_letter_id, reason):
         raise gone_error(dead_letter_id)

@@ -86,7 +86,7 @@ async def mark_replayed(connection: Connection, dead_letter_ids: Sequence[int]) 
     )
 
 
-async def discard_one(db: Db, dead_letter_id: int, reason: str) -> bool:
+async def discard_one(db: "Db | Connection", dead_letter_id: int, reason: str) -> bool:
     """False when it is not there, or not waiting any more."""
     done = await db.fetchval(
         """

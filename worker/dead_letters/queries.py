@@ -1,6 +1,8 @@
 """The statements that find dead letters, and change nothing."""
 
+from collections.abc import Sequence
 from typing import Any, TypeAlias
+from uuid import UUID
 
 import asyncpg
 import orjson
@@ -149,6 +151,17 @@ async def count_waiting(db: Db) -> dict[str, int]:
         """
     )
     return {row["queue"]: row["waiting"] for row in rows}
+
+
+async def ids_of_tenant(db: Db, tenant_id: UUID, dead_letter_ids: Sequence[int]) -> list[int]:
+    """Those of these letters that are this tenant's, in the same order."""
+    rows = await db.fetch(
+        "select dead_letter_id from dead_letters where tenant_id = $1 and dead_letter_id = any($2)",
+        tenant_id,
+        dead_letter_ids,
+    )
+    own = {row["dead_letter_id"] for row in rows}
+    return [one for one in dead_letter_ids if one in own]
 
 
 async def attempts_of(db: Db, run_id: str) -> list[Attempt]:

@@ -3,7 +3,7 @@
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from secrets import token_hex
 from typing import Any, Final
@@ -15,7 +15,9 @@ from pydantic_core import to_json
 from worker.message import correlation_id
 from worker.settings import Settings
 from worker.sidecar.access.gate import Gate
-from worker.sidecar.access.principal import ANYBODY, Principal, RefusedError, Role
+from worker.sidecar.access.principal import ANYBODY, Principal, RefusedError
+from worker.sidecar.access.throttle import Buckets
+from worker.sidecar.api.auditing import REFUSALS_BURST, REFUSALS_RATE, Refusals
 from worker.sidecar.api.errors import RETRY_SOON, ApiError, api_error_of
 from worker.sidecar.api.openapi import description_of
 from worker.sidecar.api.operation import BASE, Answer, Call, Operation
@@ -44,6 +46,7 @@ class Api:
         self._settings = settings
         self._services: Services | None = None
         self.gate = Gate(settings, clock=clock)
+        self._refusals = Refusals(Buckets(rate=REFUSALS_RATE, burst=REFUSALS_BURST, clock=clock))
         declared = all_operations() if operations is None else tuple(operations)
         self.operations = (*declared, description_of(declared))
 
@@ -76,40 +79,54 @@ class Api:
             yield
         finally:
             self._services = None
+            await services.events.close()
 
     async def answer(self, operation: Operation, request: web.Request) -> web.StreamResponse:
         """Check everything, and do it. Never raises, but for a broken connection."""
         request_id = _request_id(request)
         correlation_id.set(request_id)
-        principal: Principal | None = None
         try:
-            principal = await self._admit(operation, request)
-            return await self._done(operation, request, principal, request_id)
+            principal = await self._principal(operation, request)
         except Exception as error:  # noqa: BLE001 - each has an answer, which says nothing of its inside
             return _error(request, request_id, error)
+        call: Call[Any, Any] | None = None
+        try:
+            self._check(operation, principal)
+            call = await self._call(operation, request, principal, request_id)
+            return await _done(call)
+        except Exception as error:  # noqa: BLE001 - as above
+            if self._services is not None and not (call and call.is_audited):
+                db = self._services.db
+                await self._refusals.write(
+                    operation, request, principal, request_id, db=db, error=error
+                )
+            return _error(request, request_id, error)
 
-    async def _admit(self, operation: Operation, request: web.Request) -> Principal:
-        """Raises RefusedError, or ApiError."""
+    async def _principal(self, operation: Operation, request: web.Request) -> Principal:
+        """Who asks. Raises RefusedError."""
+        if operation.role is None:
+            return ANYBODY
         headers = request.headers
-        principal = ANYBODY
-        if operation.role is not None:
-            self.gate.check_host(headers)
-            self.gate.check_page(request.method, headers)
-            principal = await self.gate.principal(headers, request.remote or "")
-            check_role(operation, principal)
+        self.gate.check_host(headers)
+        self.gate.check_page(request.method, headers)
+        return await self.gate.principal(headers, request.remote or "")
+
+    def _check(self, operation: Operation, principal: Principal) -> None:
+        """Raises RefusedError when they may not do this, or not now."""
+        check_role(operation, principal)
         if operation.is_change:
             if self._settings.read_only:
                 raise RefusedError(403, "read_only", "nothing may be changed here (READ_ONLY)")
             self.gate.check_pace(principal)
-        return principal
 
-    async def _done(
+    async def _call(
         self, operation: Operation, request: web.Request, principal: Principal, request_id: str
-    ) -> web.StreamResponse:
+    ) -> Call[Any, Any]:
+        """Raises ApiError."""
         services = self._services
         if services is None:
             raise ApiError(503, "starting", "the worker starts, or ends", headers=RETRY_SOON)
-        call = Call(
+        return Call(
             operation=operation,
             parameters=read_parameters(operation, request),
             body=await read_body(operation, request, self._settings.api_body_limit),
@@ -118,17 +135,23 @@ class Api:
             request=request,
             request_id=request_id,
         )
-        if operation.media_type != _JSON:  # a stream: ends when it wants to
-            stream: web.StreamResponse = await operation.function(call)
-            return stream
-        async with asyncio.timeout(_TIMEOUT):
-            answered = await operation.function(call)
-        return _answer(operation, answered, request_id)
+
+
+async def _done(call: Call[Any, Any]) -> web.StreamResponse:
+    operation = call.operation
+    if operation.media_type != _JSON:  # a stream: ends when it wants to
+        stream: web.StreamResponse = await operation.function(call)
+        return stream
+    async with asyncio.timeout(_TIMEOUT):
+        answered = await operation.function(call)
+    return _answer(operation, answered, call.request_id)
 
 
 def check_role(operation: Operation, principal: Principal) -> None:
     """Raises RefusedError unless they may do this."""
-    if principal.role < (operation.role or Role.VIEWER):
+    if operation.role is None:
+        return
+    if principal.role < operation.role:
         raise RefusedError(403, "forbidden", f"this takes the role {operation.role}")
     if principal.tenant_id is not None and not operation.tenants:
         raise RefusedError(403, "tenant_bound", "this concerns more than one tenant's data")
@@ -167,9 +190,10 @@ class _Refusing:
         return _error(request, request_id, self._refusal)
 
 
-def _not_allowed(operations: Iterable[Operation]) -> ApiError:
+def _not_allowed(operations: Sequence[Operation]) -> ApiError:
     methods = {operation.method for operation in operations}
-    allow = ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))
+    has_head = any(one.method == "GET" and one.media_type == _JSON for one in operations)
+    allow = ", ".join(sorted(methods | ({"HEAD"} if has_head else set())))
     message = f"this path answers {allow}"
     return ApiError(405, "method_not_allowed", message, headers={"Allow": allow})
 

@@ -4,8 +4,9 @@
 message says to people what to do, `fields` names what is wrong without saying what was given.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -65,6 +66,16 @@ def refusing(name: str) -> Iterator[None]:
         raise invalid({name: str(error)}) from None
 
 
+@asynccontextmanager
+async def within(seconds: float = 5) -> AsyncIterator[None]:
+    """A search that takes longer is given up, and the caller told to narrow it."""
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError:
+        raise _too_slow() from None
+
+
 def invalid(fields: Mapping[str, str], *, where: str = "request") -> ApiError:
     """Something does not fit: names and what is wrong with them."""
     shown = {
@@ -107,7 +118,7 @@ def _away() -> ApiError:
     return ApiError(503, "unavailable", sentence, headers=RETRY_SOON)
 
 
-def _too_slow(_: Exception) -> ApiError:
+def _too_slow(_: object = None) -> ApiError:
     sentence = "this takes too long: narrow the filter"
     return ApiError(503, "too_slow", sentence, headers=RETRY_SOON)
 

@@ -12,6 +12,7 @@ import types
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final, Generic, Literal, TypeVar, get_args, get_origin, get_type_hints
+from uuid import UUID
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
@@ -80,7 +81,11 @@ class Answer(Generic[M]):
 
 @dataclass(slots=True, kw_only=True)
 class Call(Generic[P, B]):
-    """One request, checked. `is_audited` is true once an entry of the audit log tells of it."""
+    """One request, checked.
+
+    `is_audited` is true once an entry of the audit log tells of it, which says `affected`: to how
+    many it was done.
+    """
 
     operation: "Operation"
     parameters: P
@@ -90,9 +95,10 @@ class Call(Generic[P, B]):
     request: web.Request
     request_id: str
     is_audited: bool = False
+    affected: int | None = None
 
     @property
-    def tenant_id(self) -> Any:
+    def tenant_id(self) -> UUID | None:
         """The tenant whose data this may concern; None: any."""
         return self.principal.tenant_id
 

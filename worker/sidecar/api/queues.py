@@ -5,11 +5,14 @@ from datetime import timedelta
 from pydantic import AwareDatetime, Field
 
 from jobs.kit import QUEUES
+from worker.cancelling import cancel_waiting
 from worker.dead_letters import count_waiting
 from worker.ending import State
 from worker.engine.fleet import QueueSizes, oldest_due, sizes
 from worker.pausing import UnknownQueueError, pause_queue, paused_queues, resume_queue
 from worker.sidecar.access.principal import Role
+from worker.sidecar.api.auditing import audited_outside, count_pages
+from worker.sidecar.api.errors import invalid
 from worker.sidecar.api.operation import (
     Answered,
     Body,
@@ -69,6 +72,17 @@ class Paused(Answered):
     paused_until: AwareDatetime | None
 
 
+class Drain(Body):
+    confirm: str = Field(max_length=100, description="The queue's name, once more.")
+    reason: str | None = Field(None, max_length=500, description="Kept with each of the runs.")
+
+
+class Drained(Answered):
+    queue: str
+    cancelled: int
+    more: bool
+
+
 class Resumed(Answered):
     queue: str
     was_paused: bool
@@ -95,8 +109,7 @@ async def list_queues(call: Call[NoParameters, None]) -> QueueList:
 )
 async def get_queue(call: Call[OneQueue, None]) -> QueueStats:
     name = call.parameters.queue
-    if name not in QUEUES:
-        raise UnknownQueueError(f"there are the queues {', '.join(QUEUES)}")
+    check_queue(name)
     return (await _stats(call.services, [name]))[0]
 
 
@@ -112,7 +125,9 @@ async def get_queue(call: Call[OneQueue, None]) -> QueueStats:
 async def pause(call: Call[OneQueue, Pause]) -> Paused:
     name, seconds = call.parameters.queue, call.body.seconds
     until = None if seconds is None else call.services.clock() + timedelta(seconds=seconds)
-    await pause_queue(call.services.pool, name, until=until)
+    check_queue(name)
+    async with audited_outside(call, which=None if seconds is None else {"seconds": seconds}):
+        await pause_queue(call.services.pool, name, until=until)
     return Paused(queue=name, is_paused=True, paused_until=until)
 
 
@@ -127,7 +142,39 @@ async def pause(call: Call[OneQueue, Pause]) -> Paused:
 )
 async def resume(call: Call[OneQueue, None]) -> Resumed:
     name = call.parameters.queue
-    return Resumed(queue=name, was_paused=await resume_queue(call.services.pool, name))
+    check_queue(name)
+    async with audited_outside(call):
+        was_paused = await resume_queue(call.services.pool, name)
+        call.affected = int(was_paused)
+    return Resumed(queue=name, was_paused=was_paused)
+
+
+def check_queue(name: str) -> None:
+    """Raises UnknownQueueError."""
+    if name not in QUEUES:
+        raise UnknownQueueError(f"there are the queues {', '.join(QUEUES)}")
+
+
+@operation(
+    "POST",
+    "/queues/{queue}/drain",
+    tag="queues",
+    role=Role.ADMIN,
+    action="queue.drain",
+    summary="Cancel all its runs that wait, due or delayed; what runs goes on.",
+    errors=(404,),
+)
+async def drain(call: Call[OneQueue, Drain]) -> Drained:
+    """At most 10 000 at a time, and as many as there is time for; `more`: ask again."""
+    name, pool = call.parameters.queue, call.services.pool
+    check_queue(name)
+    if call.body.confirm != name:
+        raise invalid({"confirm": "is the queue's name, once more"}, where="body")
+    reason, call.affected = call.body.reason or "the queue was drained", 0
+    async with audited_outside(call, reason=call.body.reason):
+        pages = cancel_waiting(pool, name, reason=reason, by=call.principal.name)
+        is_more = await count_pages(call, pages)
+    return Drained(queue=name, cancelled=call.affected, more=is_more)
 
 
 async def _stats(services: Services, names: list[str]) -> list[QueueStats]:

@@ -2,10 +2,10 @@
 
 from types import ModuleType
 
-from worker.sidecar.api import jobs, queues
+from worker.sidecar.api import audit, dead_letter_changes, dead_letters, events, jobs, queues
 from worker.sidecar.api.operation import Operation
 
-RESOURCES: tuple[ModuleType, ...] = (jobs, queues)
+RESOURCES: tuple[ModuleType, ...] = (jobs, queues, dead_letters, dead_letter_changes, events, audit)
 
 
 def all_operations() -> tuple[Operation, ...]:

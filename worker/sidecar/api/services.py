@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from worker.enqueuer import Pool
+from worker.lifespan import Resources
 from worker.settings import Settings
+from worker.sidecar.api.tail import Tail
 
 if TYPE_CHECKING:
     import asyncpg
@@ -20,3 +22,15 @@ class Services:
     db: "asyncpg.Pool[asyncpg.Record]"
     pool: Pool
     clock: Callable[[], datetime]
+    events: Tail
+
+    @classmethod
+    def of(cls, resources: Resources) -> Self:
+        """A worker's own."""
+        return cls(
+            settings=resources.settings,
+            db=resources.db,
+            pool=resources.pool,
+            clock=resources.clock,
+            events=Tail(resources.pool),
+        )

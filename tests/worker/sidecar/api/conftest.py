@@ -21,6 +21,7 @@ from worker.sidecar.access.principal import Role
 from worker.sidecar.api.app import Api
 from worker.sidecar.api.operation import Operation
 from worker.sidecar.api.services import Services
+from worker.sidecar.api.tail import Tail
 from worker.sidecar.app import Sidecar
 from worker.sidecar.health import Health
 from worker.telemetry.metrics import Metrics
@@ -106,7 +107,9 @@ async def serve(
             await sidecar.start("127.0.0.1", 0)
             stack.push_async_callback(sidecar.stop)
             if is_ready:
-                services = Services(settings=made, db=db, pool=pool, clock=utc_now)
+                services = Services(
+                    settings=made, db=db, pool=pool, clock=utc_now, events=Tail(pool)
+                )
                 await stack.enter_async_context(api.serving(services))
             url = f"http://127.0.0.1:{sidecar.port}/api/v1"
             return await stack.enter_async_context(httpx.AsyncClient(base_url=url))
