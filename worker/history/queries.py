@@ -1,0 +1,129 @@
+"""The statements that find runs, and change nothing."""
+
+from typing import Any, TypeAlias
+
+import asyncpg
+import orjson
+
+from worker.ending import State
+from worker.history.runs import Cursor, Filter, PastRun, TooBroadError
+from worker.history.where import AT, Search
+from worker.ledger.rows import stored_id
+
+Db: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
+Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
+
+_COLUMNS = PastRun.__slots__
+_WITH_AT = ", ".join([*_COLUMNS, f"{AT} as at"])
+_ORDER = "order by at desc, run_id desc"
+_LONGEST_MS = 2000  # for a statement
+# A text is looked for in this many of the newest runs first: most texts that people know are there.
+_NEWEST = 3000
+_SAMPLE = 150  # pages of the table (some 20 runs each) in which a text is counted
+# Of a text that no more runs have than this all are read and sorted; of others the newest are found
+# on the way through an index.
+_RARE = 3000
+
+
+async def page(db: Db, which: Filter, *, after: Cursor | None, limit: int) -> list[PastRun]:
+    """Newest first. Raises TooBroadError."""
+    search = Search(which, after)
+    try:
+        async with db.acquire() as connection, connection.transaction(readonly=True):
+            # A plan for these very values: tenants and texts are not alike.
+            await connection.execute(
+                f"set local statement_timeout = {_LONGEST_MS};"
+                "set local plan_cache_mode = force_custom_plan"
+            )
+            if search.text is None:
+                return _runs(await connection.fetch(_newest(search, limit), *search.parameters))
+            return await _with_text(connection, search, limit)
+    except asyncpg.QueryCanceledError:
+        raise TooBroadError(
+            f"this takes longer than {_LONGEST_MS / 1000:g} s: narrow the filter "
+            "(a job, a tenant, a time, a longer text)"
+        ) from None
+
+
+async def _with_text(connection: Connection, search: Search, limit: int) -> list[PastRun]:
+    rows = await connection.fetch(
+        f"""
+        with newest as materialized ({_newest(search, _NEWEST)})
+        select found.*, looked_at.runs as looked_at
+          from (select count(*) as runs from newest) as looked_at
+          left join (select * from newest where {search.text}
+                      {_ORDER} limit {limit:d}) as found on true
+         {_ORDER}
+        """,  # noqa: S608 - own words, and parameters
+        *search.parameters,
+    )
+    looked_at = rows[0]["looked_at"]
+    found = [row for row in rows if row["run_id"] is not None]
+    if len(found) >= limit or looked_at < _NEWEST:
+        return _runs(found)
+    is_rare = await _is_rare(connection, search)
+    if is_rare:
+        await connection.execute("set local enable_seqscan = off")
+    statement = _found(search, limit) if is_rare else _newest(search, limit, f" and {search.text}")
+    return _runs(await connection.fetch(statement, *search.parameters))
+
+
+def _newest(search: Search, limit: int, condition: str = "") -> str:
+    """The newest runs of a filter, by way of the indexes that have them in order."""
+    branches = " union all ".join(
+        f"(select {_WITH_AT} from job_runs where {branch}{condition} {_ORDER} limit {limit:d})"  # noqa: S608 - own words, and parameters
+        for branch in search.branches()
+    )
+    return f"select * from ({branches}) as runs {_ORDER} limit {limit:d}"  # noqa: S608 - the same
+
+
+def _found(search: Search, limit: int) -> str:
+    """The same, by way of the index of texts: for a text that few runs have."""
+    return f"""
+        with found as materialized (
+            select {_WITH_AT} from job_runs where {search.all_at_once} and {search.text}
+        )
+        select * from found {_ORDER} limit {limit:d}
+    """  # noqa: S608 - own words, and parameters
+
+
+async def _is_rare(connection: Connection, search: Search) -> bool:
+    """By a sample of some pages of the table: what the server knows of texts is a guess."""
+    pages = await connection.fetchval("select pg_relation_size('job_runs') / 8192")
+    percent = min(100.0, 100 * _SAMPLE / max(pages, 1))
+    with_text: int = await connection.fetchval(
+        f"""
+        select count(*) from job_runs tablesample system ({percent:.6f}) where {search.text}
+        """,  # noqa: S608 - own words, and parameters
+        *search.text_parameters,
+    )
+    return bool(with_text * 100 <= _RARE * percent)
+
+
+async def get(db: Db, run_id: str) -> PastRun | None:
+    """What is known of a run, by its id."""
+    row = await db.fetchrow(
+        f"select {', '.join(_COLUMNS)} from job_runs where run_id = $1",  # noqa: S608 - own columns
+        stored_id(run_id),
+    )
+    return None if row is None else _run(row)
+
+
+def _runs(rows: list[asyncpg.Record]) -> list[PastRun]:
+    return [_run(row) for row in rows]
+
+
+def _run(row: asyncpg.Record) -> PastRun:
+    fields = {name: row[name] for name in _COLUMNS}
+    return PastRun(
+        **{**fields, "state": State(row["state"]), "payload": payload_of(row["payload"])}
+    )
+
+
+def payload_of(text: str | None) -> dict[str, Any] | None:
+    """None for what is no JSON object."""
+    try:
+        value = None if text is None else orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
+    return value if isinstance(value, dict) else None
