@@ -81,9 +81,10 @@ def _found(search: Search, limit: int) -> str:
     """The same, by way of the index of texts: for a text that few runs have."""
     return f"""
         with found as materialized (
-            select {_WITH_AT} from job_runs where {search.all_at_once} and {search.text}
+            select run_id from job_runs where {search.all_at_once} and {search.text}
+             order by {AT} desc, run_id desc limit {limit:d}
         )
-        select * from found {_ORDER} limit {limit:d}
+        select {_WITH_AT} from found join job_runs using (run_id) {_ORDER}
     """  # noqa: S608 - own words, and parameters
 
 
