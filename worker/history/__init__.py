@@ -5,10 +5,38 @@ the commands, the API and the console all speak in filters.
 """
 
 from worker.history import queries
+from worker.history.live import (
+    LIVE_STATES,
+    LiveCursor,
+    LivePage,
+    LiveRun,
+    LiveState,
+    list_live,
+)
 from worker.history.queries import Db
+from worker.history.results import Result
 from worker.history.runs import Cursor, Filter, PastRun, RunError, TooBroadError
+from worker.history.view import RunView, get_run, redacted_payload
 
-__all__ = ["Cursor", "Db", "Filter", "PastRun", "RunError", "TooBroadError", "list_runs"]
+__all__ = [
+    "LIVE_STATES",
+    "Cursor",
+    "Db",
+    "Filter",
+    "LiveCursor",
+    "LivePage",
+    "LiveRun",
+    "LiveState",
+    "PastRun",
+    "Result",
+    "RunError",
+    "RunView",
+    "TooBroadError",
+    "get_run",
+    "list_live",
+    "list_runs",
+    "redacted_payload",
+]
 
 _MOST = 1000  # on a page for people
 _EVERYTHING = Filter()

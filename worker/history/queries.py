@@ -1,6 +1,8 @@
 """The statements that find runs, and change nothing."""
 
-from typing import Any, TypeAlias
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, NamedTuple, TypeAlias
 
 import asyncpg
 import orjson
@@ -9,6 +11,7 @@ from worker.ending import State
 from worker.history.runs import Cursor, Filter, PastRun, TooBroadError
 from worker.history.where import AT, Search
 from worker.ledger.rows import stored_id
+from worker.records import plain
 
 Db: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
@@ -105,9 +108,61 @@ async def get(db: Db, run_id: str) -> PastRun | None:
     """What is known of a run, by its id."""
     row = await db.fetchrow(
         f"select {', '.join(_COLUMNS)} from job_runs where run_id = $1",  # noqa: S608 - own columns
-        stored_id(run_id),
+        stored_id(plain(run_id)),
     )
     return None if row is None else _run(row)
+
+
+class Letter(NamedTuple):
+    """A dead letter; its payload is the whole one, and None when it could not be read."""
+
+    dead_letter_id: int
+    status: str
+    replayed_as: str | None
+    payload: Mapping[str, Any] | None
+
+
+async def letter_of(db: Db, run_id: str) -> Letter | None:
+    """A dead run's newest letter."""
+    row = await db.fetchrow(
+        """
+        select dead_letter_id, status, replayed_as, payload, raw from dead_letters
+         where run_id = $1 order by died_at desc, dead_letter_id desc limit 1
+        """,
+        stored_id(plain(run_id)),
+    )
+    if row is None:
+        return None
+    dead_letter_id, status, replayed_as, payload, raw = row
+    return Letter(dead_letter_id, status, replayed_as, payload_of(payload or raw))
+
+
+class OutboxRun(NamedTuple):
+    """A run that is in PostgreSQL alone; `message` are ARQ's bytes."""
+
+    run_id: str
+    job: str
+    queue: str
+    message: bytes
+    due_at: datetime | None
+    created_at: datetime
+
+
+async def outbox_run(db: Db, run_id: str) -> OutboxRun | None:
+    """A run that waits for its time, or for a relay."""
+    # Those with a time of their own have an index; of the others hardly any waits.
+    rows = await db.fetch(
+        """
+        select run_id, job, queue, message, due_at, created_at from outbox
+         where run_id = $1 and epoch is null and due_at is not null
+         union all
+        select run_id, job, queue, message, due_at, created_at from outbox
+         where run_id = $1 and epoch is null and due_at is null
+         limit 1
+        """,
+        stored_id(plain(run_id)),
+    )
+    return OutboxRun(*rows[0]) if rows else None
 
 
 def _runs(rows: list[asyncpg.Record]) -> list[PastRun]:
@@ -121,7 +176,7 @@ def _run(row: asyncpg.Record) -> PastRun:
     )
 
 
-def payload_of(text: str | None) -> dict[str, Any] | None:
+def payload_of(text: str | bytes | None) -> dict[str, Any] | None:
     """None for what is no JSON object."""
     try:
         value = None if text is None else orjson.loads(text)

@@ -17,6 +17,9 @@ create index job_runs_of_request on job_runs
 create index job_runs_of_label on job_runs
  (left(label, 200), state, coalesce(finished_at, started_at, enqueued_at), run_id) where label is not null;
 
+-- To look at one that is to come due in some days.
+create index outbox_by_run on outbox (run_id) where epoch is null and due_at is not null;
+
 -- Last, because from here on also readers wait.
 drop index job_runs_by_queue_state, job_runs_by_tenant, job_runs_by_correlation;
 

@@ -1,13 +1,16 @@
 """Runs in history, as the ledger writes them."""
 
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import orjson
 import pytest
 
+from tests.worker.controls.conftest import Crowd
 from tests.worker.ledger.records import attempt
+from worker.enqueuer import Pool
 from worker.ledger import write_attempts
 from worker.records import AttemptRecord
 
@@ -15,6 +18,11 @@ if TYPE_CHECKING:
     import asyncpg
 
 Remember = Callable[..., Awaitable[AttemptRecord]]
+
+
+@pytest.fixture
+def crowd(pool: Pool, tmp_path: Path) -> Crowd:
+    return Crowd(pool, tmp_path / "marks")
 
 
 @pytest.fixture
