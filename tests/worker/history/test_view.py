@@ -111,7 +111,7 @@ async def test_a_dead_run_is_seen_with_its_whole_payload_and_its_errors(
     view = await seen(db, pool, run_id)
 
     assert (view.state, view.reason, view.attempt) == ("dead", "attempts_spent", 3)
-    assert view.payload == {"diary": str(diary)}
+    assert view.payload == {"diary": str(diary), "succeeds_at": 99}
     assert view.dead_letter_id == letter["dead_letter_id"]
     assert [attempt.error_type for attempt in view.attempts] == ["ValueError"] * 3
     assert all("went wrong" in (attempt.traceback or "") for attempt in view.attempts)
