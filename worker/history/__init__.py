@@ -5,6 +5,7 @@ the commands, the API and the console all speak in filters.
 """
 
 from worker.history import queries
+from worker.history.actions import Promoted, Retried, cancel, delete, promote, retry
 from worker.history.live import (
     LIVE_STATES,
     LiveCursor,
@@ -28,14 +29,20 @@ __all__ = [
     "LiveRun",
     "LiveState",
     "PastRun",
+    "Promoted",
     "Result",
+    "Retried",
     "RunError",
     "RunView",
     "TooBroadError",
+    "cancel",
+    "delete",
     "get_run",
     "list_live",
     "list_runs",
+    "promote",
     "redacted_payload",
+    "retry",
 ]
 
 _MOST = 1000  # on a page for people

@@ -1,6 +1,6 @@
 """The statements that find runs, and change nothing."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, TypeAlias
 
@@ -21,11 +21,8 @@ _WITH_AT = ", ".join([*_COLUMNS, f"{AT} as at"])
 _ORDER = "order by at desc, run_id desc"
 _LONGEST_MS = 2000  # for a statement
 # A text is looked for in this many of the newest runs first: most texts that people know are there.
-_NEWEST = 3000
-_SAMPLE = 150  # pages of the table (some 20 runs each) in which a text is counted
-# Of a text that no more runs have than this all are read and sorted; of others the newest are found
-# on the way through an index.
-_RARE = 3000
+_NEWEST = 2000
+_SAMPLE = 60  # pages of the table (some 20 runs each) in which a text is counted
 
 
 async def page(db: Db, which: Filter, *, after: Cursor | None, limit: int) -> list[PastRun]:
@@ -64,7 +61,7 @@ async def _with_text(connection: Connection, search: Search, limit: int) -> list
     found = [row for row in rows if row["run_id"] is not None]
     if len(found) >= limit or looked_at < _NEWEST:
         return _runs(found)
-    is_rare = await _is_rare(connection, search)
+    is_rare = await _is_rare(connection, search, limit)
     if is_rare:
         await connection.execute("set local enable_seqscan = off")
     statement = _found(search, limit) if is_rare else _newest(search, limit, f" and {search.text}")
@@ -91,17 +88,23 @@ def _found(search: Search, limit: int) -> str:
     """  # noqa: S608 - own words, and parameters
 
 
-async def _is_rare(connection: Connection, search: Search) -> bool:
-    """By a sample of some pages of the table: what the server knows of texts is a guess."""
+async def _is_rare(connection: Connection, search: Search, limit: int) -> bool:
+    """Are fewer runs to be read by the index of texts, or by their order until a page is full?
+
+    Says a sample of some pages of the table: what the server knows of texts is a guess.
+    """
     pages = await connection.fetchval("select pg_relation_size('job_runs') / 8192")
     percent = min(100.0, 100 * _SAMPLE / max(pages, 1))
-    with_text: int = await connection.fetchval(
+    row = await connection.fetchrow(
         f"""
-        select count(*) from job_runs tablesample system ({percent:.6f}) where {search.text}
+        select count(*) filter (where {search.text}), count(*)
+          from job_runs tablesample system ({percent:.6f})
         """,  # noqa: S608 - own words, and parameters
         *search.text_parameters,
     )
-    return bool(with_text * 100 <= _RARE * percent)
+    with_text, runs = (number * 100 / percent for number in row or (0, 0))
+    # All that have it, against as many as it takes until so many have it.
+    return bool(with_text * with_text <= limit * runs)
 
 
 async def get(db: Db, run_id: str) -> PastRun | None:
@@ -163,6 +166,39 @@ async def outbox_run(db: Db, run_id: str) -> OutboxRun | None:
         stored_id(plain(run_id)),
     )
     return OutboxRun(*rows[0]) if rows else None
+
+
+async def origin_of(db: Db, run_id: str) -> str:
+    """The first of the runs that this one replayed, as far back as history knows."""
+    origin: str = await db.fetchval(
+        """
+        with recursive chain as (
+            select $1::text as run_id, 1 as depth
+             union all
+            select replay_of, depth + 1 from chain join job_runs using (run_id)
+             where replay_of is not null and depth < 100
+        )
+        select run_id from chain order by depth desc limit 1
+        """,
+        run_id,
+    )
+    return origin
+
+
+async def which_are_over(db: Db, run_ids: Sequence[str]) -> set[str]:
+    rows = await db.fetch(
+        "select run_id from job_runs where run_id = any($1) and state = any($2)",
+        run_ids,
+        [state for state in State if state.is_final],
+    )
+    return {row["run_id"] for row in rows}
+
+
+async def delete_letters(db: Db, run_id: str) -> None:
+    """Those that somebody has replayed or discarded."""
+    await db.execute(
+        "delete from dead_letters where run_id = $1 and status <> 'dead'", stored_id(plain(run_id))
+    )
 
 
 def _runs(rows: list[asyncpg.Record]) -> list[PastRun]:

@@ -12,6 +12,9 @@ create index job_runs_of_job on job_runs
  (left(job, 200), state, coalesce(finished_at, started_at, enqueued_at), run_id);
 create index job_runs_of_tenant on job_runs
  (tenant_id, state, coalesce(finished_at, started_at, enqueued_at), run_id) where tenant_id is not null;
+create index job_runs_of_tenants_job on job_runs
+ (tenant_id, left(job, 200), state, coalesce(finished_at, started_at, enqueued_at), run_id)
+ where tenant_id is not null;
 create index job_runs_of_request on job_runs
  (left(correlation_id, 200), state, coalesce(finished_at, started_at, enqueued_at), run_id);
 create index job_runs_of_label on job_runs

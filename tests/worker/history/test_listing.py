@@ -16,6 +16,7 @@ from tests.worker.history.conftest import Remember
 from tests.worker.ledger.records import START, TENANT, attempt
 from worker.ending import State
 from worker.history import Cursor, Filter, PastRun, TooBroadError, list_runs, queries
+from worker.history.where import Search
 from worker.ledger import write_attempts
 from worker.records import AttemptRecord
 
@@ -175,12 +176,16 @@ async def test_a_search_that_takes_too_long_says_what_to_do(
 
 
 @pytest.mark.parametrize("every", [1, 40, 1000], ids=lambda n: f"every {n}th run")
-@pytest.mark.parametrize("rare", [0, 10_000], ids=["by its order", "by its index"])
+@pytest.mark.parametrize("is_rare", [False, True], ids=["by its order", "by its index"])
 async def test_a_text_is_found_however_many_runs_have_it(
-    db: Db, monkeypatch: pytest.MonkeyPatch, every: int, rare: int
+    db: Db, monkeypatch: pytest.MonkeyPatch, every: int, *, is_rare: bool
 ) -> None:
     monkeypatch.setattr(queries, "_NEWEST", 20)
-    monkeypatch.setattr(queries, "_RARE", rare)
+
+    async def told(*_: object) -> bool:
+        return is_rare
+
+    monkeypatch.setattr(queries, "_is_rare", told)
     records = [
         attempt(f"run-{n:04}", minute=n, payload='{"note":"needle"}' if n % every == 0 else "{}")
         for n in range(1000)
@@ -192,6 +197,19 @@ async def test_a_text_is_found_however_many_runs_have_it(
     assert [run.run_id for run in found] == [
         f"run-{n:04}" for n in range(999, -1, -1) if n % every == 0
     ]
+
+
+@pytest.mark.parametrize(("every", "is_rare"), [(1, False), (5, False), (500, True), (9999, True)])
+async def test_a_sample_tells_rare_texts_from_others(db: Db, every: int, *, is_rare: bool) -> None:
+    records = [
+        attempt(f"run-{n:04}", payload='{"note":"needle"}' if n % every == 1 % every else "{}")
+        for n in range(3000)
+    ]
+    await write_attempts(db, [(one.run_id, one.to_bytes()) for one in records])
+    search = Search(Filter(text="needle", label="x"), None)
+
+    async with db.acquire() as connection, connection.transaction():
+        assert await queries._is_rare(connection, search, 50) is is_rare
 
 
 # Pages
