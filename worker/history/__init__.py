@@ -16,7 +16,7 @@ from worker.history.live import (
 )
 from worker.history.queries import Db
 from worker.history.results import Result
-from worker.history.runs import Cursor, Filter, PastRun, RunError, TooBroadError
+from worker.history.runs import Cursor, Filter, PastRun, RunError, TooBroadError, UnknownRunError
 from worker.history.view import RunView, get_run, redacted_payload
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "RunError",
     "RunView",
     "TooBroadError",
+    "UnknownRunError",
     "cancel",
     "delete",
     "get_run",

@@ -15,7 +15,7 @@ from worker.enqueuer import Pool
 from worker.history import queries
 from worker.history.live import LiveState, look
 from worker.history.queries import Db, Letter
-from worker.history.runs import PastRun, RunError
+from worker.history.runs import PastRun, RunError, UnknownRunError
 from worker.kept_payload import is_whole
 from worker.ledger.rows import forget
 from worker.outbox.troubles import withdraw
@@ -135,7 +135,7 @@ async def delete(pool: Pool, db: Db, run_id: str) -> None:
         what = "runs" if told == "active" else "waits"
         raise RunError(f"run {run_id} {what}: cancel it first")
     if past is None and letter is None:
-        raise RunError(f"history knows no run {run_id!r}")
+        raise UnknownRunError(f"history knows no run {run_id!r}")
     await queries.delete_letters(db, run_id)
     if past is not None:
         # A run that has come again with this id meanwhile stays.
@@ -149,7 +149,7 @@ async def _past(pool: Pool, db: Db, run_id: str) -> PastRun:
         raise RunError(f"run {run_id} {_STANDS[found.state]}: it is not over yet")
     past = await queries.get(db, run_id)
     if past is None:
-        raise RunError(
+        raise UnknownRunError(
             f"history knows no run {run_id!r} that is over; a new one is there in a second"
         )
     if not past.state.is_final:

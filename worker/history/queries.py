@@ -80,11 +80,8 @@ def _newest(search: Search, limit: int, condition: str = "") -> str:
 def _found(search: Search, limit: int) -> str:
     """The same, by way of the index of texts: for a text that few runs have."""
     return f"""
-        with found as materialized (
-            select run_id from job_runs where {search.all_at_once} and {search.text}
-             order by {AT} desc, run_id desc limit {limit:d}
-        )
-        select {_WITH_AT} from found join job_runs using (run_id) {_ORDER}
+        with found as materialized (select {", ".join(_COLUMNS)} from job_runs where {search.text})
+        select {_WITH_AT} from found where {search.all_at_once} {_ORDER} limit {limit:d}
     """  # noqa: S608 - own words, and parameters
 
 

@@ -23,7 +23,11 @@ class TooBroadError(Exception):
 
 
 class RunError(Exception):
-    """The run is not there, or not in a state for this; the sentence says which."""
+    """The run is not in a state for this; the sentence says why."""
+
+
+class UnknownRunError(RunError):
+    """Nobody knows the run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
