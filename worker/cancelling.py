@@ -56,7 +56,7 @@ async def cancel(
                 raw or b"",
                 _result(claim, message, reason),
                 _result_ms(job),
-                _record(claim, message, reason, by),
+                _record(claim, job, message, reason, by),
                 EVENTS_LIMIT,
                 "waiting" if is_only_waiting else "",
             ],
@@ -133,8 +133,18 @@ def _result_ms(job: Job[Any, Any] | None) -> int:
     return max(job.result_ttl_ms if job else 0, _LEAST_RESULT_MS)
 
 
-def _record(claim: Claim, message: JobMessage | None, reason: str, by: str) -> bytes:
+def _record(
+    claim: Claim, job: Job[Any, Any] | None, message: JobMessage | None, reason: str, by: str
+) -> bytes:
     now = time()
     ending = Ending(state=State.CANCELLED, reason=reason)
-    record = attempt_record(claim, message, ending, started=now, ended=now, worker=by)
+    record = attempt_record(
+        claim,
+        message,
+        ending,
+        started=now,
+        ended=now,
+        worker=by,
+        sensitive=job.sensitive if job else None,
+    )
     return record.to_bytes()

@@ -1,6 +1,7 @@
 """What the streams carry from engine to ledger: a record per attempt, one per dead letter."""
 
 from base64 import b64decode, b64encode
+from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Self, overload
@@ -11,6 +12,7 @@ import orjson
 from worker.codec import EXPIRES, JobMessage
 from worker.ending import Ending, State
 from worker.engine.claims import Claim
+from worker.kept_payload import kept_payload
 
 IS_FIRST = b'"state":"succeeded","is_first":true'
 # The header, and the field: always a record's last, and a number. Other records end with a text.
@@ -21,7 +23,7 @@ _LAST_ROW_ID = 2**63 - 1
 _INSTANTS = ("enqueued_at", "started_at", "ended_at")
 _NEEDED = frozenset({"run_id", "job", "queue", "correlation_id", "worker", "attempt"})
 _TEXTS = (_NEEDED - {"attempt"}) | frozenset(
-    {"label", "replay_of", "reason", "error_type", "error_message", "traceback", "log"}
+    {"label", "replay_of", "payload", "reason", "error_type", "error_message", "traceback", "log"}
 )
 _HEADERS = (("label", "label"), ("replay_of", "replay"))
 UNKNOWN = "<unknown>"  # ARQ's own word for a run whose payload cannot be read
@@ -31,7 +33,8 @@ UNKNOWN = "<unknown>"  # ARQ's own word for a run whose payload cannot be read
 class AttemptRecord:
     """How one attempt of a run went. Instants are aware; `error_*` are redacted text.
 
-    `outbox` is the id of the outbox's row that the run was enqueued from.
+    `outbox` is the id of the outbox's row that the run was enqueued from, `payload` JSON as history
+    keeps it (worker/kept_payload.py).
     """
 
     run_id: str
@@ -47,6 +50,7 @@ class AttemptRecord:
     tenant_id: UUID | None = None
     label: str | None = None
     replay_of: str | None = None
+    payload: str | None = None
     reason: str | None = None
     error_type: str | None = None
     error_message: str | None = None
@@ -79,7 +83,8 @@ class DeadRecord:
 
     def to_bytes(self) -> bytes:
         raw = None if self.raw is None else b64encode(self.raw).decode()
-        fields = {"last": asdict(self.last), "payload": self.payload, "raw": raw}
+        last = {**asdict(self.last), "payload": None}  # once is enough
+        fields = {"last": last, "payload": self.payload, "raw": raw}
         return orjson.dumps({**fields, "headers": self.headers})
 
     @classmethod
@@ -105,9 +110,14 @@ def attempt_record(
     started: float,
     ended: float,
     worker: str,
+    sensitive: AbstractSet[str] | None,
     log: str | None = None,
 ) -> AttemptRecord:
-    """`started` and `ended` in seconds since 1970."""
+    """`started` and `ended` in seconds since 1970.
+
+    `sensitive` are the job's fields that are kept as a mask; None when the job is not known: then
+    nobody knows what to mask, and no payload is kept.
+    """
     headers = message.headers if message else {}
     failure = ending.failure
     return AttemptRecord(
@@ -118,6 +128,9 @@ def attempt_record(
         label=plain(headers.get("label")),
         correlation_id=plain(headers.get("cid", claim.run_id)),
         replay_of=plain(headers.get("replay")),
+        payload=None
+        if message is None or sensitive is None
+        else kept_payload(message.arguments, sensitive),
         attempt=claim.attempt,
         state=ending.state,
         reason=plain(ending.reason),
@@ -140,6 +153,7 @@ def success_bytes(
     started: float,
     ended: float,
     worker: str,
+    sensitive: AbstractSet[str],
     log: str | None = None,
 ) -> bytes:
     """The same as bytes for a success, at a third of the work: most attempts are one.
@@ -162,6 +176,9 @@ def success_bytes(
     record["started_at"] = started
     record["ended_at"] = ended
     record["worker"] = worker
+    payload = kept_payload(message.arguments, sensitive)
+    if payload is not None:
+        record["payload"] = payload
     if "tenant_id" in message.arguments:
         record["tenant_id"] = tenant_of(message)
     if log is not None:

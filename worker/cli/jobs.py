@@ -8,19 +8,17 @@ import httpx
 import orjson
 
 from jobs.kit import PayloadError
-from worker.cancelling import cancel as end
 from worker.cli.tools import (
     AWAY,
     NOT_FOUND,
-    Connections,
     connected,
     fail,
     run_async,
     settings_or_exit,
 )
 from worker.codec import JobFailedError, dumps
+from worker.history import cancel as end
 from worker.job_table import job_table
-from worker.outbox.troubles import withdraw
 
 
 @click.command()
@@ -62,20 +60,16 @@ def cancel(*, run_ids: tuple[str, ...], reason: str) -> None:
 
     async def command() -> None:
         async with connected() as on:
-            told = [(run_id, await _cancel(on, run_id, reason)) for run_id in run_ids]
+            told = [
+                (run_id, await end(on.pool, on.db, run_id, reason=reason, by="cli"))
+                for run_id in run_ids
+            ]
         for run_id, what in told:
             click.echo(f"{run_id} {_CANCELLED[what]}")
         if any(what == "gone" for _, what in told):
             raise SystemExit(NOT_FOUND)
 
     run_async(command())
-
-
-async def _cancel(on: Connections, run_id: str, reason: str) -> str:
-    told = await end(on.pool, run_id, reason=reason, by="cli")
-    # What comes due in some days waits in the outbox alone.
-    is_withdrawn = told == "gone" and await withdraw(on.db, run_id)
-    return "cancelled" if is_withdrawn else told
 
 
 _CANCELLED = {

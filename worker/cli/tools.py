@@ -19,6 +19,7 @@ from worker.codec import JobFailedError
 from worker.dead_letters import DeadLetterError
 from worker.embedded import running_services
 from worker.enqueuer import Pool, UnknownJobError
+from worker.history import RunError, TooBroadError, UnknownRunError
 from worker.migrate import MigrationError
 from worker.pausing import UnknownQueueError
 from worker.redis_pool import open_redis
@@ -92,13 +93,31 @@ def instant(ctx: click.Context, parameter: click.Parameter, value: str | None) -
     return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
+_NOT_FOUND = (
+    DeadLetterError,
+    UnknownJobError,
+    UnknownQueueError,
+    UnknownRunError,
+    UnknownScheduleError,
+)
+_FAILED = (
+    GoingOnError,
+    JobFailedError,
+    MigrationError,
+    PayloadError,
+    RunError,
+    StartupError,
+    TooBroadError,
+)
+
+
 def run_async(coroutine: Coroutine[Any, Any, None]) -> None:
     """Run a command's coroutine; what may go wrong becomes one line and an exit code."""
     try:
         asyncio.run(coroutine)
-    except (DeadLetterError, UnknownJobError, UnknownQueueError, UnknownScheduleError) as error:
+    except _NOT_FOUND as error:
         fail(str(error), NOT_FOUND)
-    except (PayloadError, MigrationError, StartupError, JobFailedError, GoingOnError) as error:
+    except _FAILED as error:
         fail(str(error))
     except (RedisError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         fail(f"a service is away: {type(error).__name__}: {error}", AWAY)

@@ -128,6 +128,7 @@ class Attempts:
                     started=hand.started,
                     ended=hand.ended,
                     worker=self._worker_id,
+                    sensitive=job.sensitive,
                     log=self._lines_of(hand.claim.run_id),
                 )
                 hand.finish = success_of(hand, call.message, job, ending, record)
@@ -150,6 +151,7 @@ class Attempts:
             started=hand.started,
             ended=hand.ended,
             worker=self._worker_id,
+            sensitive=call.job.sensitive if call.job else None,
             log=self._lines_of(hand.claim.run_id),
         )
 

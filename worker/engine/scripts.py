@@ -16,6 +16,10 @@ _PARTS = {
     "merge": ("common", "controls", "turns", "merge"),
     "relay": ("common", "controls", "turns", "relay"),
     "cancel": ("common", "controls", "turns", "finish", "cancel"),
+    "look": ("common", "controls", "turns", "standing", "look"),
+    "browse": ("common", "controls", "turns", "standing", "browse"),
+    "promote": ("common", "controls", "turns", "standing", "promote"),
+    "forget": ("common", "controls", "turns", "standing", "forget"),
     "mend": ("common", "controls", "mend"),
     "sweep": ("common", "sweep"),
 }

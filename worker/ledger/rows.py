@@ -33,7 +33,7 @@ async def write_attempts(db: "asyncpg.Pool[asyncpg.Record]", entries: Sequence[E
     records = [(entry_id, AttemptRecord.from_bytes(raw)) for entry_id, raw in entries]
     records.sort(key=lambda one: (one[1].enqueued_at, one[1].started_at))
     # One statement cannot touch a row twice; and in one order of ids two writers never deadlock.
-    newest = {_id(record.run_id): (entry_id, record) for entry_id, record in records}
+    newest = {stored_id(record.run_id): (entry_id, record) for entry_id, record in records}
     attempts = _json([_attempt_row(entry_id, record) for entry_id, record in records])
     runs = _json([_run_row(*newest[run_id]) for run_id in sorted(newest)])
     async with db.acquire() as connection, connection.transaction():
@@ -52,17 +52,22 @@ async def write_attempts(db: "asyncpg.Pool[asyncpg.Record]", entries: Sequence[E
             """
             insert into job_runs (run_id, job, queue, tenant_id, state, label, correlation_id,
                                   replay_of, attempt, enqueued_at, started_at, finished_at, reason,
-                                  event_id)
-            select run_id, job, queue, tenant_id, state, label, correlation_id,
-                   replay_of, attempt, enqueued_at, started_at, finished_at, reason, event_id
+                                  payload, event_id)
+            select run_id, job, queue, tenant_id, state, label, correlation_id, replay_of,
+                   attempt, enqueued_at, started_at, finished_at, reason, payload, event_id
               from json_populate_recordset(null::job_runs, $1)
             on conflict (run_id) do update
                set (job, queue, tenant_id, state, label, correlation_id, replay_of, attempt,
-                    enqueued_at, started_at, finished_at, reason, event_id)
+                    enqueued_at, started_at, finished_at, reason, payload, event_id)
                  = (excluded.job, excluded.queue, excluded.tenant_id, excluded.state,
                     excluded.label, excluded.correlation_id, excluded.replay_of, excluded.attempt,
                     excluded.enqueued_at, excluded.started_at, excluded.finished_at,
-                    excluded.reason, excluded.event_id)
+                    excluded.reason,
+                    -- An older worker's record has none.
+                    case when excluded.enqueued_at = job_runs.enqueued_at
+                         then coalesce(excluded.payload, job_runs.payload)
+                         else excluded.payload end,
+                    excluded.event_id)
              where (excluded.enqueued_at, excluded.started_at)
                 >= (job_runs.enqueued_at, job_runs.started_at)
             """,
@@ -106,7 +111,7 @@ async def forget(db: "asyncpg.Pool[asyncpg.Record]", runs: Mapping[str, datetime
         delete from job_runs using gone
          where job_runs.run_id = gone.run_id and job_runs.started_at <= gone.started_at
         """,
-        _json([{"run_id": _id(run_id), "started_at": at} for run_id, at in runs.items()]),
+        _json([{"run_id": stored_id(run_id), "started_at": at} for run_id, at in runs.items()]),
     )
 
 
@@ -117,7 +122,7 @@ def _json(rows: list[dict[str, Any]]) -> str:
 def _attempt_row(entry_id: str, record: AttemptRecord) -> dict[str, Any]:
     return {
         "event_id": entry_id,
-        "run_id": _id(record.run_id),
+        "run_id": stored_id(record.run_id),
         "attempt": record.attempt,
         "outcome": record.state,
         "started_at": record.started_at,
@@ -132,7 +137,7 @@ def _attempt_row(entry_id: str, record: AttemptRecord) -> dict[str, Any]:
 
 def _run_row(entry_id: str, record: AttemptRecord) -> dict[str, Any]:
     return {
-        "run_id": _id(record.run_id),
+        "run_id": stored_id(record.run_id),
         "job": _text(record.job),
         "queue": record.queue,
         "tenant_id": record.tenant_id,
@@ -145,6 +150,7 @@ def _run_row(entry_id: str, record: AttemptRecord) -> dict[str, Any]:
         "started_at": record.started_at,
         "finished_at": record.ended_at if record.state.is_final else None,
         "reason": _text(record.reason),
+        "payload": _text(record.payload),
         "event_id": entry_id,
     }
 
@@ -157,7 +163,7 @@ def _dead_row(entry_id: str, record: DeadRecord) -> dict[str, Any]:
     raw = record.raw if payload is None or is_storable else payload
     return {
         "event_id": entry_id,
-        "run_id": _id(last.run_id),
+        "run_id": stored_id(last.run_id),
         "job": _text(last.job),
         "queue": last.queue,
         "tenant_id": last.tenant_id,
@@ -178,7 +184,8 @@ def _headers(headers: Mapping[str, str]) -> dict[str, str | None]:
     return {str(_text(name)): _text(str(value)) for name, value in headers.items()}
 
 
-def _id(run_id: str) -> str:
+def stored_id(run_id: str) -> str:
+    """A foreign run id as PostgreSQL has it."""
     return run_id[:_ID_LIMIT].replace("\x00", "\N{SYMBOL FOR NULL}")
 
 

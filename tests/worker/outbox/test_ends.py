@@ -22,7 +22,9 @@ def success(**headers: str) -> bytes:
     head, tail = message(LINE, NOW, {"cid": "c", **headers})
     raw = head + b'{"note": "\\"outbox\\":7"}' + tail
     claim = Claim("a" * 32, QUEUES["default"], "token", raw, 0, 0, 0, "epoch", is_first=True)
-    return success_bytes(claim, decode_job(raw), started=1, ended=2, worker="w")
+    return success_bytes(
+        claim, decode_job(raw), started=1, ended=2, worker="w", sensitive=frozenset()
+    )
 
 
 def seen(*records: bytes) -> set[int]:
