@@ -2,10 +2,34 @@
 
 from types import ModuleType
 
-from worker.sidecar.api import audit, dead_letter_changes, dead_letters, events, jobs, queues
+from worker.sidecar.api import (
+    audit,
+    dead_letter_changes,
+    dead_letters,
+    events,
+    jobs,
+    legacy,
+    periodic,
+    queues,
+    report_schedules,
+    schedules,
+    webhooks,
+)
 from worker.sidecar.api.operation import Operation
 
-RESOURCES: tuple[ModuleType, ...] = (jobs, queues, dead_letters, dead_letter_changes, events, audit)
+RESOURCES: tuple[ModuleType, ...] = (
+    jobs,
+    queues,
+    dead_letters,
+    dead_letter_changes,
+    schedules,
+    report_schedules,
+    periodic,
+    legacy,
+    webhooks,
+    events,
+    audit,
+)
 
 
 def all_operations() -> tuple[Operation, ...]:
