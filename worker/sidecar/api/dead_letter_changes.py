@@ -52,7 +52,7 @@ class Selection(Body):
 
 
 class Replaying(Selection):
-    pace: float = Field(_PACE, gt=0, le=10_000, description="So many a second, at most.")
+    pace: float = Field(_PACE, ge=1, le=10_000, description="So many a second, at most.")
 
 
 class Discarding(Selection):
