@@ -322,6 +322,7 @@ async def test_config_show_hides_every_secret(cli: Cli, secret: str) -> None:
     urls = {"DATABASE_URL": "postgresql", "REDIS_URL": "redis", "SENTRY_DSN": "https"}
     values: dict[str, Any] = {name: secret for name in fields if name not in urls}
     values |= {name: f"{scheme}://u:s3cret@host/0" for name, scheme in urls.items()}
+    values["ADMIN_USERS"] = f"s3cret:admin:scrypt$2$1$1${'s3cret' * 4}${'s3cret' * 7}A"
 
     names = {"TWILIO_ACCOUNT_SID": "AC" + "0" * 32, "SMTP_USERNAME": "apikey"}
     result = await cli("config", "show", **names, **values)
