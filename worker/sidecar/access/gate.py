@@ -25,7 +25,7 @@ from worker.sidecar.access.browser import (
     is_name_ours,
 )
 from worker.sidecar.access.passwords import Scrypt, User, users_of
-from worker.sidecar.access.principal import LOCAL, Principal, RefusedError
+from worker.sidecar.access.principal import ANYBODY, LOCAL, Principal, RefusedError
 from worker.sidecar.access.throttle import Buckets
 from worker.sidecar.access.tokens import principal_of_token
 from worker.telemetry.logs import get_logger
@@ -111,9 +111,11 @@ class Gate:
                 return await self._basic(credential.strip(), address)
         raise self._unknown("sign in: this needs an Authorization header")
 
-    def check_pace(self, principal: Principal) -> None:
+    def check_pace(self, principal: Principal, address: str) -> None:
         """Raises RefusedError when they change things faster than API_RATE says."""
-        wait = self._changes.take((principal.credential, principal.name)) if self._changes else 0
+        # Of those who are not known each address is somebody else.
+        whose = (principal.credential, address if principal is ANYBODY else principal.name)
+        wait = self._changes.take(whose) if self._changes else 0
         if wait:
             raise _too_many("so many changes a second are not allowed (API_RATE)", wait)
 

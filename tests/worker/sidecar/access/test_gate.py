@@ -10,7 +10,7 @@ from tests.worker.sidecar.api.conftest import CREDENTIALS, PASSWORD, basic
 from worker.settings import load_settings
 from worker.sidecar.access.gate import Gate
 from worker.sidecar.access.passwords import Scrypt
-from worker.sidecar.access.principal import RefusedError, Role
+from worker.sidecar.access.principal import ANYBODY, RefusedError, Role
 
 
 class Clock:
@@ -107,3 +107,14 @@ async def test_what_is_remembered_of_people_is_no_password(gate: Gate) -> None:
     (digest,) = gate._remembered
     assert len(digest) == 32
     assert PASSWORD not in str(vars(gate))
+
+
+async def test_those_who_are_not_known_have_a_pace_for_each_address(clock: Clock) -> None:
+    gate = Gate(load_settings(api_rate=0.1), clock=clock)
+
+    gate.check_pace(ANYBODY, "10.0.0.1")
+    gate.check_pace(ANYBODY, "10.0.0.2")
+    with pytest.raises(RefusedError, match="API_RATE"):
+        gate.check_pace(ANYBODY, "10.0.0.1")
+    for _ in range(100):
+        Gate(load_settings(api_rate=0), clock=clock).check_pace(ANYBODY, "10.0.0.1")
