@@ -24,6 +24,8 @@ from worker.migrate import MigrationError, pending
 from worker.notes import Notes
 from worker.outbox.chore import OutboxChore
 from worker.outbox.relay import Relay
+from worker.rates import RateWriter, Tally
+from worker.rates import prune as prune_rates
 from worker.retention import Keep, Retention
 from worker.settings import Settings
 from worker.sidecar.app import Sidecar
@@ -45,6 +47,7 @@ class Runtime:
     health: Health
     sidecar: Sidecar
     notes: Notes
+    tally: Tally
 
 
 async def startup(ctx: dict[str, Any]) -> None:
@@ -105,9 +108,12 @@ async def open_runtime(
         sweeps: list[Callable[[], Awaitable[object]]] = [
             partial(group_older, resources.db),
             OutboxChore(pool, resources.db),
+            partial(prune_rates, resources.db),
         ]
         retention = Retention(resources.db, Keep.of(settings), sweeps=sweeps)
         await stack.enter_async_context(_running(retention.run()))
+        tally = Tally()
+        await stack.enter_async_context(_adding(RateWriter(resources.db, tally)))
         await stack.enter_async_context(_writing(ledger))
         relay = Relay(
             pool,
@@ -118,7 +124,7 @@ async def open_runtime(
             counted=metrics.outbox,
         )
         await stack.enter_async_context(_running(relay.run()))
-        yield Runtime(resources, metrics, health, sidecar, notes)
+        yield Runtime(resources, metrics, health, sidecar, notes, tally)
 
 
 async def _start(sidecar: Sidecar, settings: Settings, member: Member | None) -> None:
@@ -177,6 +183,19 @@ async def _writing(ledger: Ledger) -> AsyncIterator[None]:
             await asyncio.wait_for(ledger.drain(), _LAST_WORDS)
         except Exception as error:  # noqa: BLE001 - history never decides how the worker ends
             _log.warning("Run history is left in Redis", error_type=type(error).__name__)
+
+
+@asynccontextmanager
+async def _adding(writer: RateWriter) -> AsyncIterator[None]:
+    task = asyncio.create_task(writer.run())
+    try:
+        yield
+    finally:
+        await cancel([task])
+        try:
+            await asyncio.wait_for(writer.flush(), _LAST_WORDS)
+        except Exception as error:  # noqa: BLE001 - rates never decide how the worker ends
+            _log.warning("The last rates are lost", error_type=type(error).__name__)
 
 
 async def _refresh(pool: Pool, metrics: Metrics, queues: list[Queue]) -> None:
