@@ -1,5 +1,5 @@
-"""`deskhand …`: run the worker, migrate, enqueue, cancel, look at queues, runs, outbox and events,
-look after dead letters, prune, check settings.
+"""`deskhand …`: run the worker, migrate, enqueue, cancel, look at queues, rates, runs, outbox and
+events, look after dead letters, prune, check settings.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 a service is away, 78 settings,
 130 stopped by Ctrl-C.
@@ -17,6 +17,7 @@ from worker.cli.jobs import cancel, enqueue, health, jobs
 from worker.cli.outbox import outbox
 from worker.cli.prune import prune
 from worker.cli.queues import queues
+from worker.cli.rates import rates
 from worker.cli.run import migrate, run, tour
 from worker.cli.runs import runs
 
@@ -30,7 +31,7 @@ def main() -> None:
 
 
 _RUNNING = (run, work, migrate, tour, health, config)
-_RUNS = (jobs, enqueue, cancel, queues, runs, outbox, events, dead, prune)
+_RUNS = (jobs, enqueue, cancel, queues, rates, runs, outbox, events, dead, prune)
 for command in CHANGES:
     dead.add_command(command)
 for command in (*_RUNNING, *_RUNS):

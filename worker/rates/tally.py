@@ -35,10 +35,12 @@ class Lengths:
     longest: float = 0.0
     steps: list[int] = field(default_factory=lambda: [0] * STEPS)
 
-    def add(self, milliseconds: float) -> None:
-        self.total += milliseconds
-        self.longest = max(self.longest, milliseconds)
-        self.steps[bisect_left(BOUNDS, milliseconds)] += 1
+    def add(self, milliseconds: Sequence[float]) -> None:
+        self.total += sum(milliseconds)
+        self.longest = max(self.longest, *milliseconds)
+        steps = self.steps
+        for one in milliseconds:
+            steps[bisect_left(BOUNDS, one)] += 1
 
 
 @dataclass(slots=True)
@@ -69,12 +71,16 @@ class Tally:
         if count is None:
             count = self._counts[key] = Count()
             self._bound()
+        waits, durations = [], []
         for due_ms, began, over in times:
             began_ms = began * 1000
-            count.attempts += 1
             # Due times are foreign, and clocks differ.
-            count.waits.add(min(max(began_ms - due_ms, 0.0), began_ms))
-            count.durations.add(max(over * 1000 - began_ms, 0.0))
+            wait, duration = began_ms - due_ms, (over - began) * 1000
+            waits.append(0.0 if wait < 0 else wait if wait < began_ms else began_ms)  # noqa: FURB136 - a call less for each run
+            durations.append(0.0 if duration < 0 else duration)
+        count.attempts += len(waits)
+        count.waits.add(waits)
+        count.durations.add(durations)
 
     def take(self) -> dict[Key, Count]:
         taken, self._counts = self._counts, {}
