@@ -49,7 +49,8 @@ def _is_written_out(value: object) -> object:
 
 
 # What callers say; answers have AwareDatetime.
-Instant = Annotated[AwareDatetime, BeforeValidator(_is_written_out)]
+# Behind a validator of Python's own, pydantic's strictness would know no instants as text.
+Instant = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_is_written_out)]
 
 
 class Parameters(BaseModel):
@@ -72,9 +73,12 @@ class PageParameters(Parameters):
 
 
 class Body(BaseModel):
-    """Base of JSON bodies; names that are not known are refused."""
+    """Base of JSON bodies; names that are not known are refused.
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    Strict: what its schema calls a number is none as a text, either.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class Answered(BaseModel):

@@ -221,7 +221,9 @@ async def test_all_that_a_filter_finds_runs_again_or_goes(
     for queue in ("email", "email", "sync", "risk"):
         await make_letter(**GREETING, queue=queue)
 
-    one = await http.post("/dead-letters/replay", json={"filter": {"queue": "email"}})
+    one = await http.post(
+        "/dead-letters/replay", json={"filter": {"queue": "email", "since": "2026-01-01T00:00:00Z"}}
+    )
     two = await http.post(
         "/dead-letters/discard", json={"filter": {"queue": "sync"}, "reason": "old"}
     )
@@ -233,6 +235,7 @@ async def test_all_that_a_filter_finds_runs_again_or_goes(
     assert await listed(http) == []
     rows = await db.fetch("select filter, affected from audit_log order by audit_id")
     told = [(orjson.loads(row["filter"]), row["affected"]) for row in rows]
+    assert told[0][0].pop("since").startswith("2026-01-01T00:00:00")
     assert told == [({"queue": "email"}, 2), ({"queue": "sync"}, 1), ({}, 1)]
 
 
