@@ -19,6 +19,12 @@ from worker.schedules.row import Kind
 MOST = 200  # on a page
 _MOST_NEXT = 50  # ticks ahead
 _SOME_DAY = datetime(2026, 1, 1, tzinfo=UTC)
+_UNITS = (
+    (timedelta(days=1), "day"),
+    (timedelta(hours=1), "hour"),
+    (timedelta(minutes=1), "minute"),
+    (timedelta(seconds=1), "second"),
+)
 # So long after no worker has said that its code declares it, a schedule counts as gone.
 _UNSEEN = timedelta(minutes=10)
 
@@ -99,10 +105,12 @@ class ScheduleView:
 
 
 def in_words(line: str) -> str:
-    """`0 9 * * 1-5` is "At 09:00, Monday through Friday"."""
-    plan = Plan(line=line, tz="UTC")
-    if plan.interval is not None:
-        return f"Every {plan.interval}"
+    """`0 9 * * 1-5` is "At 09:00 on Monday through Friday"."""
+    interval = Plan(line=line, tz="UTC").interval
+    if interval is not None:
+        length, unit = next(one for one in _UNITS if not interval % one[0])
+        number = interval // length
+        return f"Every {unit}" if number == 1 else f"Every {number} {unit}s"
     return "On demand" if line == ON_DEMAND else str(CronSim(line, _SOME_DAY).explain())
 
 
