@@ -2,10 +2,28 @@
 
 from types import ModuleType
 
-from worker.sidecar.api import audit, dead_letter_changes, dead_letters, events, jobs, queues
+from worker.sidecar.api import (
+    audit,
+    dead_letter_changes,
+    dead_letters,
+    events,
+    jobs,
+    queues,
+    run_changes,
+    runs,
+)
 from worker.sidecar.api.operation import Operation
 
-RESOURCES: tuple[ModuleType, ...] = (jobs, queues, dead_letters, dead_letter_changes, events, audit)
+RESOURCES: tuple[ModuleType, ...] = (
+    jobs,
+    runs,
+    run_changes,
+    queues,
+    dead_letters,
+    dead_letter_changes,
+    events,
+    audit,
+)
 
 
 def all_operations() -> tuple[Operation, ...]:

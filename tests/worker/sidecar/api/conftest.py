@@ -112,7 +112,7 @@ async def serve(
                 )
                 await stack.enter_async_context(api.serving(services))
             url = f"http://127.0.0.1:{sidecar.port}/api/v1"
-            return await stack.enter_async_context(httpx.AsyncClient(base_url=url))
+            return await stack.enter_async_context(httpx.AsyncClient(base_url=url, timeout=30))
 
         yield start
 
