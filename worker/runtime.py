@@ -106,10 +106,11 @@ async def open_runtime(
         )
         await _require_schema(settings)
         unsubscribing.db = resources.db
-        await stack.enter_async_context(api.serving(Services.of(resources)))
         health.add("redis", lambda: _check_redis(pool))
         health.add("postgres", lambda: _check_postgres(resources.db))
         status = Status.of(settings, pool, health, tells_queues=not (member and member.number))
+        services = Services.of(resources, health, status.rates)
+        await stack.enter_async_context(api.serving(services))
         scheduler = Scheduler(resources.db, _plans(settings)) if has_schedules else None
         if scheduler is not None:
             status.watch(scheduler)

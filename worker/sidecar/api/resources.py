@@ -7,6 +7,7 @@ from worker.sidecar.api import (
     dead_letter_changes,
     dead_letters,
     events,
+    health,
     jobs,
     queues,
     run_changes,
@@ -23,6 +24,7 @@ RESOURCES: tuple[ModuleType, ...] = (
     dead_letter_changes,
     events,
     audit,
+    health,
 )
 
 
