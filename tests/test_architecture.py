@@ -29,6 +29,8 @@ WITH_TABLES = (
     "ledger/ticks",
     "migrate",
     "outbox/troubles",
+    "schedules/reports",
+    "schedules/views",
     "suppressions",
 )
 WITH_SQL = {*(ROOT / "worker" / f"{name}.py" for name in WITH_TABLES)}

@@ -25,7 +25,7 @@ from worker.notes import Notes
 from worker.outbox.chore import OutboxChore
 from worker.outbox.relay import Relay
 from worker.retention import Keep, Retention
-from worker.schedules import Plan, Scheduler, plans_of
+from worker.schedules import Plan, Scheduler, plans_of, reports
 from worker.schedules.queries import forget_unseen
 from worker.settings import Settings, SettingsError
 from worker.sidecar.api.app import Api
@@ -111,13 +111,14 @@ async def open_runtime(
         status = Status.of(settings, pool, health, tells_queues=not (member and member.number))
         services = Services.of(resources, health, status.rates)
         await stack.enter_async_context(api.serving(services))
-        scheduler = Scheduler(resources.db, _plans(settings)) if has_schedules else None
-        if scheduler is not None:
+        scheduler = Scheduler(resources.db, _plans(settings), jobs=[reports.JOB])
+        await scheduler.declare()  # they can be started by hand, also where none fires
+        if has_schedules:
             status.watch(scheduler)
         await stack.enter_async_context(health.watching())
         await stack.enter_async_context(_running(status.run()))
         await stack.enter_async_context(_looking_after(resources, settings, metrics))
-        if scheduler is not None:
+        if has_schedules:
             await stack.enter_async_context(_running(scheduler.run()))
         yield Runtime(resources, metrics, health, sidecar, notes, status)
 

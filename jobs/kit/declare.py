@@ -10,7 +10,7 @@ from typing import Any, TypedDict, TypeVar, Unpack, get_type_hints
 
 from jobs.kit.context import JobContext
 from jobs.kit.controls import Controls, Repeats, problem_of, template_of
-from jobs.kit.job import Job
+from jobs.kit.job import Admits, Job
 from jobs.kit.limits import Debounce, RateLimit, Throttle
 from jobs.kit.payload import Payload
 from jobs.kit.queue import QUEUES
@@ -57,6 +57,8 @@ class Options(TypedDict, total=False):
     sensitive: tuple[str, ...]
     # May others ask for its runs over HTTP?
     exposed: bool
+    # Asked before such a run is enqueued: is what the payload names there?
+    admits: Admits | None
 
     # When runs start, over all workers.
     # 0 to 9: a head start of so many minutes over runs that wait.
@@ -133,6 +135,7 @@ def _declaration(
         aliases=options.get("aliases", ()),
         sensitive=frozenset(sensitive),
         exposed=options.get("exposed", False),
+        admits=options.get("admits"),
         controls=controls,
         repeats=repeats,
     )

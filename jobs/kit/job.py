@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 import orjson
 from pydantic import ValidationError
@@ -18,6 +18,10 @@ from jobs.kit.template import short
 
 P = TypeVar("P", bound=Payload)
 R = TypeVar("R")
+
+
+# Is what the payload (the second) names there? The first is the asyncpg pool.
+Admits: TypeAlias = Callable[[Any, Any], Awaitable[bool]]
 
 
 class PayloadError(Exception):
@@ -44,6 +48,7 @@ class Job(Generic[P, R]):
     sensitive: frozenset[str]
     worker: str | None = None
     exposed: bool = False
+    admits: Admits | None = None
     controls: Controls = field(default_factory=Controls)
     repeats: Repeats = field(default_factory=Repeats)
     # The payload's fields, the timeout in seconds, the result's life: asked for with every run.

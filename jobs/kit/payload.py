@@ -6,7 +6,7 @@ while whoever enqueues is told about a misspelt one (`Job.validate`).
 
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationInfo
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, ValidationInfo
 
 from clients.object_storage import InvalidKeyError, check_key
 
@@ -21,6 +21,18 @@ class TenantPayload(Payload):
     """Base of payloads that concern one tenant's data."""
 
     tenant_id: UUID
+
+
+class WebhookDelivery(Payload):
+    """What another service sent us: the body is text, as it was signed.
+
+    A job that takes it says `sensitive=("body",)`.
+    """
+
+    source: str
+    received_at: AwareDatetime
+    content_type: str
+    body: str
 
 
 def tenant_file(folder: str) -> AfterValidator:

@@ -81,7 +81,9 @@ async def has_claimed(log: Path) -> bool:
 async def test_a_deploy_loses_no_run_and_spends_no_attempt(
     spawn_worker: SpawnWorker, pool: Pool, db: "Db", tmp_path: Path, grace: str
 ) -> None:
-    workers = Workers(spawn_worker, tmp_path, SHUTDOWN_GRACE=grace, LOG_LEVEL="debug")
+    workers = Workers(
+        spawn_worker, tmp_path, SHUTDOWN_GRACE=grace, LOG_LEVEL="debug", KEEP_COMPLETED="1000"
+    )
     load = Load(pool, tmp_path)
     flow = asyncio.create_task(load.flow())
     for _ in range(OLD):

@@ -128,17 +128,17 @@ async def oldest_due(redis: Redis, queues: Sequence[Queue]) -> dict[str, Waiting
         for queue in queues:
             pipe.zrangebyscore(queue.key, "-inf", now, start=0, num=1, withscores=True)
         first = await pipe.execute()
-        for found in first:
-            # A stock worker leaves what it runs in its place.
-            run_ids = [run_id for run_id, _ in found] or [b""]
-            pipe.exists(*(in_progress_key_prefix.encode() + run_id for run_id in run_ids))
-        runs = await pipe.execute()
-    return {
-        queue.name: None
-        if not found or is_run
-        else Waiting(found[0][0].decode(errors="replace"), min(now - found[0][1], now) / 1000)
-        for queue, found, is_run in zip(queues, first, runs, strict=True)
-    }
+        due = {queue.name: runs[0] for queue, runs in zip(queues, first, strict=True) if runs}
+        for run_id, _ in due.values():
+            pipe.exists(in_progress_key_prefix.encode() + run_id)
+        # A stock worker leaves what it runs in its place.
+        is_run = dict(zip(due, await pipe.execute(), strict=True))
+    waiting: dict[str, Waiting | None] = {queue.name: None for queue in queues}
+    for name, (run_id, due_ms) in due.items():
+        if not is_run[name]:
+            seconds = min(now - due_ms, now) / 1000
+            waiting[name] = Waiting(run_id.decode(errors="replace"), seconds)
+    return waiting
 
 
 def _sizes(queue: Queue, counted: Mapping[bytes, bytes], due: int, later: int) -> QueueSizes:

@@ -54,11 +54,15 @@ class Scheduler:
                 wait = _PAUSES[1]
             await asyncio.sleep(wait)
 
+    async def declare(self) -> None:
+        """Have PostgreSQL know these schedules."""
+        await declare(self._db, self._plans)
+        self._declared_at = time.monotonic()
+
     async def step(self) -> float:
         """Fire what is due; returns in how many seconds to look again."""
         if time.monotonic() - self._declared_at >= _DECLARE_EVERY:
-            await declare(self._db, self._plans)
-            self._declared_at = time.monotonic()
+            await self.declare()
         seconds = await seconds_to_next(self._db, self._names, self._jobs)
         if seconds is None or seconds > 0:
             return min(seconds or _LONGEST, _LONGEST)

@@ -20,6 +20,7 @@ from worker.enqueuer import UnknownJobError, WrongQueueError
 from worker.history import TooBroadError
 from worker.pausing import UnknownQueueError
 from worker.records import plain
+from worker.schedules import GoingOnError, UnknownScheduleError
 from worker.sidecar.access.principal import RefusedError
 
 _NAME_LIMIT = 100  # characters of a field's name, which may be foreign
@@ -140,6 +141,8 @@ _KNOWN: Final[Sequence[tuple[type | tuple[type, ...], Callable[[Any], ApiError]]
     (UnknownJobError, _as(404, "unknown_job")),
     (UnknownQueueError, _as(404, "unknown_queue")),
     (DeadLetterError, _as(404, "not_found")),
+    (UnknownScheduleError, _as(404, "not_found")),
+    (GoingOnError, _as(409, "running")),
     (WrongQueueError, _as(422, "wrong_queue")),
     ((asyncpg.QueryCanceledError, TooBroadError), _too_slow),
     # PostgreSQL knows no such number, instant or character.

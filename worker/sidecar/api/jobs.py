@@ -122,6 +122,7 @@ async def enqueue_run(call: Call[OneJob, NewRun]) -> Answer[RunEnqueued]:
     job, body = exposed_job(call.parameters.name), call.body
     payload = job.validate(body.payload)
     check_tenant(call, job, [payload])
+    await check_admitted(call, job, [payload])
     if call.tenant_id is not None and body.run_id is not None:
         _check_run_id(call, body.run_id)
     with refusing("request"):
@@ -152,6 +153,7 @@ async def enqueue_runs(call: Call[OneJob, NewRuns]) -> RunsEnqueued:
     job, body = exposed_job(call.parameters.name), call.body
     payloads = [_validated(job, place, given) for place, given in enumerate(body.payloads)]
     check_tenant(call, job, payloads)
+    await check_admitted(call, job, payloads)
     with refusing("request"):
         told = await call.services.pool.enqueue_all(
             job,
@@ -181,6 +183,16 @@ def check_tenant(call: Call[Any, Any], job: Job[Any, Any], payloads: list[Any]) 
         raise ApiError(403, "tenant_bound", "the runs of this job are of no tenant")
     if any(payload.tenant_id != call.tenant_id for payload in payloads):
         raise not_found("tenant")
+
+
+async def check_admitted(call: Call[Any, Any], job: Job[Any, Any], payloads: list[Any]) -> None:
+    """Raises ApiError when something that they name is not there."""
+    admits = job.admits
+    if admits is None:
+        return
+    for payload in payloads:
+        if not await admits(call.services.db, payload):
+            raise ApiError(404, "not_found", "the payload names what is not there")
 
 
 def headers_of(call: Call[Any, Any]) -> dict[str, str]:

@@ -9,9 +9,14 @@ from worker.sidecar.api import (
     events,
     health,
     jobs,
+    legacy,
+    periodic,
     queues,
+    report_schedules,
     run_changes,
     runs,
+    schedules,
+    webhooks,
 )
 from worker.sidecar.api.operation import Operation
 
@@ -22,6 +27,11 @@ RESOURCES: tuple[ModuleType, ...] = (
     queues,
     dead_letters,
     dead_letter_changes,
+    schedules,
+    report_schedules,
+    periodic,
+    legacy,
+    webhooks,
     events,
     audit,
     health,
