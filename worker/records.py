@@ -17,13 +17,25 @@ from worker.kept_payload import kept_payload
 IS_FIRST = b'"state":"succeeded","is_first":true'
 # The header, and the field: always a record's last, and a number. Other records end with a text.
 OUTBOX = "outbox"
+# What the ids of scheduled runs begin with.
+TICK = "tick:"
 TEXT_END = b'"'
 _RANDOM_ID = 32  # digits, ours and ARQ's
 _LAST_ROW_ID = 2**63 - 1
 _INSTANTS = ("enqueued_at", "started_at", "ended_at")
 _NEEDED = frozenset({"run_id", "job", "queue", "correlation_id", "worker", "attempt"})
 _TEXTS = (_NEEDED - {"attempt"}) | frozenset(
-    {"label", "replay_of", "payload", "reason", "error_type", "error_message", "traceback", "log"}
+    {
+        "label",
+        "replay_of",
+        "payload",
+        "reason",
+        "error_type",
+        "error_message",
+        "traceback",
+        "log",
+        "result",
+    }
 )
 _HEADERS = (("label", "label"), ("replay_of", "replay"))
 UNKNOWN = "<unknown>"  # ARQ's own word for a run whose payload cannot be read
@@ -56,6 +68,8 @@ class AttemptRecord:
     error_message: str | None = None
     traceback: str | None = None
     log: str | None = None
+    # What a scheduled run returned, as JSON.
+    result: str | None = None
     outbox: int | None = None
 
     def to_bytes(self) -> bytes:
@@ -155,6 +169,7 @@ def success_bytes(
     worker: str,
     sensitive: AbstractSet[str],
     log: str | None = None,
+    result: str | None = None,
 ) -> bytes:
     """The same as bytes for a success, at a third of the work: most attempts are one.
 
@@ -183,6 +198,8 @@ def success_bytes(
         record["tenant_id"] = tenant_of(message)
     if log is not None:
         record["log"] = log
+    if result is not None:
+        record["result"] = result
     for field, header in _HEADERS:
         if header in headers:
             record[field] = headers[header]

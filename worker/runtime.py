@@ -24,6 +24,8 @@ from worker.migrate import MigrationError, pending
 from worker.notes import Notes
 from worker.outbox.chore import OutboxChore
 from worker.outbox.relay import Relay
+from worker.rates import RateWriter, Tally
+from worker.rates import prune as prune_rates
 from worker.retention import Keep, Retention
 from worker.schedules import Plan, Scheduler, plans_of, reports
 from worker.schedules.queries import forget_unseen
@@ -51,6 +53,7 @@ class Runtime:
     sidecar: Sidecar
     notes: Notes
     status: Status
+    tally: Tally
 
 
 async def startup(ctx: dict[str, Any]) -> None:
@@ -117,10 +120,12 @@ async def open_runtime(
             status.watch(scheduler)
         await stack.enter_async_context(health.watching())
         await stack.enter_async_context(_running(status.run()))
+        tally = Tally()
+        await stack.enter_async_context(_adding(RateWriter(resources.db, tally)))
         await stack.enter_async_context(_looking_after(resources, settings, metrics))
         if has_schedules:
             await stack.enter_async_context(_running(scheduler.run()))
-        yield Runtime(resources, metrics, health, sidecar, notes, status)
+        yield Runtime(resources, metrics, health, sidecar, notes, status, tally)
 
 
 @asynccontextmanager
@@ -133,6 +138,7 @@ async def _looking_after(
         partial(group_older, db),
         OutboxChore(pool, db),
         partial(audit.forget, db, age=timedelta(days=settings.keep_audit_days)),
+        partial(prune_rates, db),
         partial(forget_unseen, db, timedelta(days=settings.keep_days)),
     ]
     relay = Relay(
@@ -214,6 +220,19 @@ async def _writing(ledger: Ledger) -> AsyncIterator[None]:
             await asyncio.wait_for(ledger.drain(), _LAST_WORDS)
         except Exception as error:  # noqa: BLE001 - history never decides how the worker ends
             _log.warning("Run history is left in Redis", error_type=type(error).__name__)
+
+
+@asynccontextmanager
+async def _adding(writer: RateWriter) -> AsyncIterator[None]:
+    task = asyncio.create_task(writer.run())
+    try:
+        yield
+    finally:
+        await cancel([task])
+        try:
+            await asyncio.wait_for(writer.flush(), _LAST_WORDS)
+        except Exception as error:  # noqa: BLE001 - rates never decide how the worker ends
+            _log.warning("The last rates are lost", error_type=type(error).__name__)
 
 
 async def _refresh(pool: Pool, metrics: Metrics, queues: list[Queue]) -> None:

@@ -76,7 +76,9 @@ async def test_pages_say_how_to_go_on(cli: Cli, some: None) -> None:
 
 async def test_what_waits_in_a_queue_is_listed(cli: Cli, pool: Pool) -> None:
     for step in range(3):
-        await pool.enqueue(with_a_secret, {"step": step, "secret_word": "xyzzy"})
+        # Those of one millisecond are in the order of their ids.
+        payload = {"step": step, "secret_word": "xyzzy"}
+        await pool.enqueue(with_a_secret, payload, run_id=f"run-{step}")
     options = ("--state", "waiting", "--queue", "default", "--json")
 
     first = await cli("runs", "list", *options, "--limit", "2")

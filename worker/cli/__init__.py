@@ -1,5 +1,5 @@
-"""`deskhand …`: run the worker, migrate, enqueue, cancel, look at queues, runs, outbox and events,
-look after dead letters, prune, check settings.
+"""`deskhand …`: run the worker, migrate, enqueue, cancel, look at queues, rates, runs, schedules,
+outbox and events, look after dead letters, prune, check settings, make passwords.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 a service is away, 78 settings,
 130 stopped by Ctrl-C.
@@ -15,10 +15,13 @@ from worker.cli.events import events
 from worker.cli.group import work
 from worker.cli.jobs import cancel, enqueue, health, jobs
 from worker.cli.outbox import outbox
+from worker.cli.password import password
 from worker.cli.prune import prune
 from worker.cli.queues import queues
+from worker.cli.rates import rates
 from worker.cli.run import migrate, run, tour
 from worker.cli.runs import runs
+from worker.cli.schedules import schedules
 
 __all__ = ["main"]
 
@@ -29,8 +32,8 @@ def main() -> None:
     """deskhand: the back office's worker."""
 
 
-_RUNNING = (run, work, migrate, tour, health, config)
-_RUNS = (jobs, enqueue, cancel, queues, runs, outbox, events, dead, prune)
+_RUNNING = (run, work, migrate, tour, health, config, password)
+_RUNS = (jobs, enqueue, cancel, queues, rates, runs, schedules, outbox, events, dead, prune)
 for command in CHANGES:
     dead.add_command(command)
 for command in (*_RUNNING, *_RUNS):

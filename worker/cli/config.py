@@ -4,6 +4,8 @@ import click
 
 from worker.cli.tools import plans_or_exit, settings_or_exit
 from worker.settings_docs import env_example, shown
+from worker.sidecar.access.browser import HOW_TO_OPEN
+from worker.sidecar.access.gate import Gate
 
 
 @click.group()
@@ -31,6 +33,8 @@ def check() -> None:
             click.echo(f"{name} is not set: {consequence}")
     if settings.email_provider == "file":
         click.echo(f"EMAIL_PROVIDER=file: mail is written to {settings.var_dir / 'mail'}")
+    if Gate(settings).is_closed:
+        click.echo(f"HOST={settings.host}: API and console are closed; {HOW_TO_OPEN}")
     click.echo("the settings are valid")
 
 

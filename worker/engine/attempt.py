@@ -15,6 +15,7 @@ from worker.engine.claims import Claim
 from worker.engine.hands import Hands, InHand, Stop
 from worker.engine.hooks import Hooks, call_hook
 from worker.engine.report import finish_of, success_of
+from worker.kept_result import kept_result
 from worker.records import UNKNOWN, AttemptRecord, attempt_record, success_bytes
 from worker.runner import Call, JobTimeoutError, Runner
 from worker.telemetry.logs import bind_to_task, get_logger
@@ -130,6 +131,7 @@ class Attempts:
                     worker=self._worker_id,
                     sensitive=job.sensitive,
                     log=self._lines_of(hand.claim.run_id),
+                    result=kept_result(hand.claim.run_id, ending.result),
                 )
                 hand.finish = success_of(hand, call.message, job, ending, record)
             else:

@@ -12,6 +12,7 @@ from jobs.kit import Job, Queue
 from worker.codec import JobMessage, cancelled_result, dump_value
 from worker.ending import Ending, State
 from worker.engine.claims import Finish
+from worker.rates.tally import Tally
 from worker.records import UNKNOWN, AttemptRecord, DeadRecord, headers_of, plain, to_json
 from worker.telemetry.logs import Format, get_logger
 from worker.telemetry.metrics import Metrics, Status
@@ -160,8 +161,11 @@ def _value(ending: Ending) -> Any:
 class Reporter:
     """Says how attempts ended: counts each, and logs those that `log_runs` asks for."""
 
-    def __init__(self, metrics: Metrics, *, log_runs: LogRuns, log_format: Format) -> None:
+    def __init__(
+        self, metrics: Metrics, *, tally: Tally, log_runs: LogRuns, log_format: Format
+    ) -> None:
         self._metrics = metrics
+        self._tally = tally
         self._lines = RunLines(log_format)
         self._logs_all = log_runs == "all"
         self._logs_problems = log_runs != "none"
@@ -180,7 +184,7 @@ class Reporter:
 
         Adds to `ended`.
         """
-        alike: defaultdict[tuple[str, str], list[float]] = defaultdict(list)  # the successes
+        alike: defaultdict[tuple[str, str], list[InHand]] = defaultdict(list)  # the successes
         logs_successes = self._logs_all and self._lines.is_enabled
         for hand, is_taken in zip(hands, verdicts, strict=True):
             ending = hand.ending
@@ -190,15 +194,17 @@ class Reporter:
                 continue  # it was only read
             elif ending.state is State.SUCCEEDED and hand.message is not None:
                 key = (hand.claim.queue.name, hand.message.function)
-                alike[key].append(hand.ended - hand.started)
+                alike[key].append(hand)
                 if logs_successes:
                     self._log_success(hand)
             else:
                 ended[ending.state] += 1
                 self._problem(hand, ending)
         self._lines.flush()
-        for (queue, function), seconds in alike.items():
-            ended[State.SUCCEEDED] += len(seconds)
+        for (queue, function), several in alike.items():
+            ended[State.SUCCEEDED] += len(several)
+            self._count(queue, function, State.SUCCEEDED, several)
+            seconds = [hand.ended - hand.started for hand in several]
             self._metrics.attempts_ended(
                 queue=queue, function=function, status="success", seconds=seconds
             )
@@ -206,6 +212,7 @@ class Reporter:
     def _problem(self, hand: "InHand", ending: Ending) -> None:
         queue = hand.claim.queue.name
         function = hand.message.function if hand.message else UNKNOWN
+        self._count(queue, function, ending.state, [hand])
         self._metrics.attempts_ended(
             queue=queue,
             function=function,
@@ -216,6 +223,10 @@ class Reporter:
             self._metrics.dead_lettered(queue=queue, function=function, reason=ending.reason)
         if self._logs_problems:
             self._log(hand, ending)
+
+    def _count(self, queue: str, job: str, state: State, hands: "Sequence[InHand]") -> None:
+        times = [(hand.claim.due_ms, hand.started, hand.ended) for hand in hands]
+        self._tally.add(queue, job, state.value, times, ended=hands[-1].ended)
 
     def lost(self, hand: "InHand") -> None:
         self._metrics.lease_lost.labels(hand.claim.queue.name).inc()

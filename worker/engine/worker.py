@@ -184,6 +184,7 @@ class Worker(ArqWorker):
             runner=runner,
             reporter=Reporter(
                 runtime.metrics,
+                tally=runtime.tally,
                 log_runs=self.settings.log_runs,
                 log_format=self.settings.log_format,
             ),

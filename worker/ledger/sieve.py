@@ -12,13 +12,13 @@ from typing import NamedTuple
 import orjson
 
 from worker.ending import State
-from worker.records import IS_FIRST, TEXT_END, instant_of, outbox_row_of
+from worker.records import IS_FIRST, TEXT_END, TICK, instant_of, outbox_row_of
 
 # An id of the record's own (its entry's, and its position in there), and its bytes.
 Entry = tuple[str, bytes]
 
 _ENDED = b"="  # a field's first byte: its value is an AttemptRecord; the run's id follows
-_TICK = b'{"run_id":"tick:'  # how the records of scheduled runs begin
+_TICK = b'{"run_id":"' + TICK.encode()  # how the records of scheduled runs begin
 _OLD = b"d"  # version 0.1 wrote one record an entry, under this name
 
 

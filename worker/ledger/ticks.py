@@ -26,14 +26,16 @@ async def write_ticks(db: "asyncpg.Pool[asyncpg.Record]", entries: Sequence[Entr
                 "attempt": record.attempt,
                 "started_at": record.started_at,
                 "ended_at": record.ended_at,
+                "result": _result(record.result),
                 "error_type": (record.error_type or "").replace("\x00", "") or None,
             }
     await db.execute(
         """
         with told as (
             update schedule_ticks as tick
-               set (state, attempt, started_at, ended_at, error_type)
-                 = (new.state, new.attempt, new.started_at, new.ended_at, new.error_type)
+               set (state, attempt, started_at, ended_at, error_type, result)
+                 = (new.state, new.attempt, new.started_at, new.ended_at, new.error_type,
+                    new.result)
               from json_populate_recordset(null::schedule_ticks, $1) as new
              where tick.run_id = new.run_id
                and (tick.ended_at is null or tick.ended_at < new.ended_at)
@@ -53,3 +55,8 @@ async def write_ticks(db: "asyncpg.Pool[asyncpg.Record]", entries: Sequence[Entr
         """,
         orjson.dumps(list(newest.values())).decode(),
     )
+
+
+def _result(text: str | None) -> Any:
+    """Nothing where PostgreSQL could not keep it. Raises ValueError."""
+    return None if text is None or "\\u0000" in text else orjson.loads(text)

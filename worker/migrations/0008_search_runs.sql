@@ -38,3 +38,27 @@ exception when others then
     raise notice 'a text in payloads is searched for without an index: %', sqlerrm;
 end
 $$;
+
+-- What ended in each minute, added up by all workers (worker/rates); kept for 7 days.
+create table run_minutes (
+    minute          timestamptz not null,
+    queue           text not null,
+    job             text not null,
+    outcome         text not null,
+    attempts        bigint not null,
+    -- Milliseconds; the arrays count how many were in each step (worker/rates/tally.py).
+    wait_ms         double precision not null,
+    longest_wait_ms double precision not null,
+    waits           bigint[] not null,
+    duration_ms     double precision not null,
+    longest_duration_ms double precision not null,
+    durations       bigint[] not null,
+    primary key (minute, queue, job, outcome)
+);
+
+-- The newest part that each worker has added, so that none is added twice.
+create table run_minute_writers (
+    writer          text primary key,
+    serial          bigint not null,
+    written_at      timestamptz not null default now()
+);

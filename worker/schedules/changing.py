@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from secrets import token_hex
 
+from worker.records import TICK
 from worker.schedules import queries
-from worker.schedules.firing import TICK, start_run
+from worker.schedules.firing import start_run
 from worker.schedules.plan import Plan
 from worker.schedules.queries import Connection, Db
 from worker.schedules.row import NewTick, ScheduleRow

@@ -6,13 +6,12 @@ from datetime import UTC, datetime, timedelta
 from jobs.kit import PayloadError
 from worker.enqueuer import UnknownJobError
 from worker.outbox import enqueue_in
+from worker.records import TICK
 from worker.schedules import queries
 from worker.schedules.queries import Connection, Db
 from worker.schedules.row import NewTick, ScheduleRow
 from worker.telemetry.logs import get_logger
 
-# What the runs of schedules are called: the ledger tells their ticks how they went.
-TICK = "tick:"
 _MOST = 20  # schedules that one transaction fires
 _TRY_AGAIN = timedelta(minutes=1)
 _log = get_logger(__name__)

@@ -16,6 +16,7 @@ from worker.engine.hands import InHand
 from worker.engine.hooks import Hooks
 from worker.engine.report import Reporter
 from worker.lifespan import Resources
+from worker.rates import Tally
 from worker.redis_pool import open_redis_for_thread
 from worker.telemetry.metrics import Metrics
 from worker.testing.attempts import Told, ended_of, runner_of
@@ -36,7 +37,9 @@ class _Listener(Reporter):
     """A worker's reporter that keeps how attempts ended."""
 
     def __init__(self, pool: RigPool, told: dict[str, Told]) -> None:
-        super().__init__(Metrics((), version="rig"), log_runs="none", log_format="text")
+        super().__init__(
+            Metrics((), version="rig"), tally=Tally(), log_runs="none", log_format="text"
+        )
         self._pool = pool
         self._told = told
         self.heard: list[Ended] = []

@@ -53,7 +53,7 @@ async def test_each_tick_is_one_run_with_the_instant_it_was_due(
     due = [tick["due_at"] for tick in ended]
     assert [row["due_at"] for row in noted][: len(due)] == due
     assert {after - before for before, after in pairwise(due)} == {timedelta(seconds=1)}
-    assert {tick["state"] for tick in ended} == {"succeeded"}
+    assert {(tick["state"], tick["result"]) for tick in ended} == {("succeeded", '{"noted": 1}')}
     assert max(tick["fired_at"] - tick["due_at"] for tick in ended[1:]) < timedelta(seconds=1)
 
 

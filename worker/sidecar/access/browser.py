@@ -7,6 +7,7 @@ a page of others reads no answer either.
 
 import ipaddress
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -27,6 +28,7 @@ def is_loopback(host: str) -> bool:
         return host.lower() == "localhost"
 
 
+@lru_cache(maxsize=1000)  # most requests have one of a few
 def host_of(authority: str) -> str | None:
     """The host of a `Host` header, in lower case; None when it is none."""
     try:
@@ -43,13 +45,18 @@ def is_name_ours(host: str, allowed: Iterable[str]) -> bool:
 
     An address always is: who wants to lead a browser here by another name needs a name.
     """
+    host = host.rstrip(".")
+    return _is_address(host) or any(
+        host.endswith(name[1:]) if name.startswith("*.") else host == name for name in allowed
+    )
+
+
+@lru_cache(maxsize=1000)
+def _is_address(host: str) -> bool:
     try:
         ipaddress.ip_address(host)
     except ValueError:
-        host = host.rstrip(".")
-        return any(
-            host.endswith(name[1:]) if name.startswith("*.") else host == name for name in allowed
-        )
+        return False
     return True
 
 

@@ -25,7 +25,7 @@ from worker.sidecar.access.browser import (
     is_name_ours,
 )
 from worker.sidecar.access.passwords import Scrypt, User, users_of
-from worker.sidecar.access.principal import LOCAL, Principal, RefusedError
+from worker.sidecar.access.principal import ANYBODY, LOCAL, Principal, RefusedError
 from worker.sidecar.access.throttle import Buckets
 from worker.sidecar.access.tokens import principal_of_token
 from worker.telemetry.logs import get_logger
@@ -51,6 +51,7 @@ class Gate:
         self._jwt_secret = _secret(settings.jwt_secret)
         self._users = users_of(_secret(settings.admin_users) or "")
         self._clock = clock
+        self._names = self._own_names()
         self._key = token_bytes(32)
         self._remembered: OrderedDict[bytes, tuple[Principal, float]] = OrderedDict()
         self._known: OrderedDict[tuple[str, str], None] = OrderedDict()
@@ -79,9 +80,14 @@ class Gate:
             _log.warning("API and console are closed", host=self._settings.host, hint=HOW_TO_OPEN)
 
     def check_host(self, headers: Mapping[str, str]) -> None:
-        """Raises RefusedError when the request does not call us by our name (DNS rebinding)."""
+        """Raises RefusedError when the request does not call us by our name (DNS rebinding).
+
+        Or when nobody gets in by any name.
+        """
+        if self.is_closed:
+            raise RefusedError(403, "closed", CLOSED)
         host = host_of(headers.get("Host", ""))
-        if host is None or not is_name_ours(host, self._names()):
+        if host is None or not is_name_ours(host, self._names):
             raise RefusedError(
                 421, "wrong_host", "this name is not served: add it to ADMIN_ALLOWED_HOSTS"
             )
@@ -93,9 +99,7 @@ class Gate:
             check_is_own_page(headers, is_ambient=not is_bearer)
 
     async def principal(self, headers: Mapping[str, str], address: str) -> Principal:
-        """Who asks from this address. Raises RefusedError."""
-        if self.is_closed:
-            raise RefusedError(403, "closed", CLOSED)
+        """Who asks from this address, where the gate is not closed. Raises RefusedError."""
         if not self.is_configured:
             check_is_direct(headers)
             return LOCAL
@@ -107,13 +111,15 @@ class Gate:
                 return await self._basic(credential.strip(), address)
         raise self._unknown("sign in: this needs an Authorization header")
 
-    def check_pace(self, principal: Principal) -> None:
+    def check_pace(self, principal: Principal, address: str) -> None:
         """Raises RefusedError when they change things faster than API_RATE says."""
-        wait = self._changes.take((principal.credential, principal.name)) if self._changes else 0
+        # Of those who are not known each address is somebody else.
+        whose = (principal.credential, address if principal is ANYBODY else principal.name)
+        wait = self._changes.take(whose) if self._changes else 0
         if wait:
             raise _too_many("so many changes a second are not allowed (API_RATE)", wait)
 
-    def _names(self) -> tuple[str, ...]:
+    def _own_names(self) -> tuple[str, ...]:
         settings = self._settings
         if not self.is_configured:
             # Whoever comes by the public name came from elsewhere, and would be let in.

@@ -88,7 +88,7 @@ class User:
         name, _, rest = entry.partition(":")
         role, _, password = rest.partition(":")
         if not _NAME.fullmatch(name):
-            raise ValueError(_SHAPE)
+            raise ValueError("a name is 1 to 64 letters, digits and . _ @ + -")
         return cls(name, Role.parse(role), Scrypt.parse(password))
 
     @override

@@ -90,7 +90,7 @@ class Api:
             return _error(request, request_id, error)
         call: Call[Any, Any] | None = None
         try:
-            self._check(operation, principal)
+            self._check(operation, principal, request.remote or "")
             call = await self._call(operation, request, principal, request_id)
             return await _done(call)
         except Exception as error:  # noqa: BLE001 - as above
@@ -110,13 +110,13 @@ class Api:
         self.gate.check_page(request.method, headers)
         return await self.gate.principal(headers, request.remote or "")
 
-    def _check(self, operation: Operation, principal: Principal) -> None:
+    def _check(self, operation: Operation, principal: Principal, address: str) -> None:
         """Raises RefusedError when they may not do this, or not now."""
         check_role(operation, principal)
         if operation.is_change:
             if self._settings.read_only:
                 raise RefusedError(403, "read_only", "nothing may be changed here (READ_ONLY)")
-            self.gate.check_pace(principal)
+            self.gate.check_pace(principal, address)
 
     async def _call(
         self, operation: Operation, request: web.Request, principal: Principal, request_id: str

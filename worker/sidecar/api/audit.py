@@ -7,7 +7,7 @@ from pydantic import AwareDatetime, Field
 
 from worker.audit import Written, page
 from worker.sidecar.access.principal import Role
-from worker.sidecar.api.operation import Answered, Call, Page, PageParameters, operation
+from worker.sidecar.api.operation import Answered, Call, Instant, Page, PageParameters, operation
 from worker.sidecar.api.paging import cursor, page_of, place
 
 
@@ -15,8 +15,8 @@ class AuditFilter(PageParameters):
     action: str | None = Field(None, max_length=100, description="As in `queue.pause`.")
     principal: str | None = Field(None, max_length=200)
     outcome: Literal["begun", "done", "failed", "refused"] | None = None
-    since: AwareDatetime | None = None
-    until: AwareDatetime | None = None
+    since: Instant | None = None
+    until: Instant | None = None
 
 
 class AuditEntry(Answered):

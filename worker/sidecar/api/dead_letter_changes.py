@@ -19,7 +19,8 @@ from worker.dead_letters import (
     replay_all,
 )
 from worker.sidecar.access.principal import Role
-from worker.sidecar.api.auditing import MOST_SECONDS, audited, audited_outside, count_pages
+from worker.sidecar.api import auditing
+from worker.sidecar.api.auditing import audited, audited_outside, count_pages
 from worker.sidecar.api.dead_letters import LetterId, OneLetter, Which, filter_of, letter_of
 from worker.sidecar.api.errors import ApiError
 from worker.sidecar.api.operation import Answered, Body, Call, NoParameters, operation
@@ -51,7 +52,7 @@ class Selection(Body):
 
 
 class Replaying(Selection):
-    pace: float = Field(_PACE, gt=0, le=10_000, description="So many a second, at most.")
+    pace: float = Field(_PACE, ge=1, le=10_000, description="So many a second, at most.")
 
 
 class Discarding(Selection):
@@ -153,7 +154,7 @@ async def replay_letters(call: Call[NoParameters, Replaying]) -> ManyReplayed:
     """At most 10 000 at a time, and as many as there is time for; `more`: ask again."""
     which, failed = await _selected(call)
     stop = asyncio.Event()
-    timer = asyncio.get_running_loop().call_later(MOST_SECONDS, stop.set)
+    timer = asyncio.get_running_loop().call_later(auditing.MOST_SECONDS, stop.set)
     call.affected = 0
     try:
         async with _audited(call, which):

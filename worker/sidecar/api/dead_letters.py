@@ -23,6 +23,7 @@ from worker.sidecar.api.errors import ApiError, not_found, refusing, within
 from worker.sidecar.api.operation import (
     Answered,
     Call,
+    Instant,
     Page,
     PageParameters,
     Parameters,
@@ -46,8 +47,8 @@ class Which(BaseModel):
     text: str | None = Field(
         None, min_length=3, max_length=200, description="Stands in the error's message."
     )
-    since: AwareDatetime | None = Field(None, description="Died then or later.")
-    until: AwareDatetime | None = Field(None, description="Died before that.")
+    since: Instant | None = Field(None, description="Died then or later.")
+    until: Instant | None = Field(None, description="Died before that.")
 
 
 class LetterQuery(Which, PageParameters):

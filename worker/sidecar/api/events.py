@@ -1,6 +1,7 @@
 """The events of runs as they happen, as a stream of server-sent events (WHATWG HTML, 9.2)."""
 
 import asyncio
+from contextlib import aclosing
 from datetime import timedelta
 from typing import Final
 
@@ -66,10 +67,11 @@ async def follow_events(call: Call[Following, None]) -> web.StreamResponse:
             await _write(response, b"retry: %d\n\n" % _RETRY_MS)
             last = (0, 0, 0)
             if since is not None:
-                async for event in tail.earlier(since):
-                    last = place_of(event.event_id)
-                    if matches(event):
-                        await _write(response, _message(event))
+                async with aclosing(tail.earlier(since)) as earlier:
+                    async for event in earlier:
+                        last = place_of(event.event_id)
+                        if matches(event):
+                            await _write(response, _message(event))
             await _follow(response, follower, last)
         except (ConnectionError, TimeoutError):
             pass  # they are gone, or take nothing

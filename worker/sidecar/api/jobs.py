@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from jobs.kit import Enqueued, Job, PayloadError, TenantPayload, all_jobs
 from worker.enqueuer import known_job
@@ -17,6 +17,7 @@ from worker.sidecar.api.operation import (
     Answered,
     Body,
     Call,
+    Instant,
     NoParameters,
     Parameters,
     operation,
@@ -35,7 +36,7 @@ class OneJob(Parameters):
 
 class Options(Body):
     delay_seconds: Seconds | None = Field(None, description="Due after so long.")
-    due_at: AwareDatetime | None = Field(None, description="Due at this instant; at once if past.")
+    due_at: Instant | None = Field(None, description="Due at this instant; at once if past.")
     priority: int | None = Field(
         None, ge=0, le=9, description="A head start of so many minutes, instead of the job's own."
     )

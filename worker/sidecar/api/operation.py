@@ -8,14 +8,25 @@
 several good statuses, or a response of aiohttp's own.
 """
 
+import re
 import types
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Final, Generic, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    Final,
+    Generic,
+    Literal,
+    TypeVar,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 from uuid import UUID
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from worker.sidecar.access.principal import Principal, Role
 from worker.sidecar.api.services import Services
@@ -28,6 +39,18 @@ M = TypeVar("M", bound=BaseModel)
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 Function = Callable[["Call[Any, Any]"], Awaitable[Any]]
+
+
+def _is_written_out(value: object) -> object:
+    """Pydantic takes numbers too: seconds or milliseconds, as it guesses."""
+    if not (isinstance(value, str) and re.match(r"\d{4}-\d\d-\d\d[Tt ]", value, re.ASCII)):
+        raise ValueError("is an instant as in 2026-11-30T12:00:00Z")
+    return value
+
+
+# What callers say; answers have AwareDatetime.
+# Behind a validator of Python's own, pydantic's strictness would know no instants as text.
+Instant = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_is_written_out)]
 
 
 class Parameters(BaseModel):
@@ -50,9 +73,12 @@ class PageParameters(Parameters):
 
 
 class Body(BaseModel):
-    """Base of JSON bodies; names that are not known are refused."""
+    """Base of JSON bodies; names that are not known are refused.
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    Strict: what its schema calls a number is none as a text, either.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class Answered(BaseModel):

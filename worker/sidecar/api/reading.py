@@ -60,8 +60,7 @@ async def read_body(operation: Operation, request: web.Request, limit: int) -> B
     raw = raw or b"{}"
     check_json(raw)
     try:
-        # Strict: what a schema calls a number is none as a text, either.
-        read: Body = kind.__pydantic_validator__.validate_json(raw, strict=True)
+        read: Body = kind.__pydantic_validator__.validate_json(raw)
     except ValidationError as error:
         if error.errors(include_url=False)[0]["type"] == "json_invalid":
             raise _malformed("it is not JSON") from None

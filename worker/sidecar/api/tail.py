@@ -1,7 +1,7 @@
 """One reader of the events for all who follow them here, and a bounded queue for each of those."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Final
@@ -72,7 +72,7 @@ class Tail:
             if not self._followers:
                 await self._stop()
 
-    async def earlier(self, since: timedelta | str) -> AsyncIterator[Event]:
+    async def earlier(self, since: timedelta | str) -> AsyncGenerator[Event, None]:
         """Those so long ago or later, or behind an event's id, up to now. Raises RedisError."""
         if isinstance(since, timedelta):
             async for event in follow(self._redis, since=since, is_endless=False):

@@ -17,6 +17,7 @@ from tests.worker.sidecar.api import api_jobs
 from worker.clock import utc_now
 from worker.enqueuer import Pool
 from worker.overview import Rates
+from worker.redis_pool import open_redis
 from worker.sidecar.access.passwords import Scrypt, User
 from worker.sidecar.access.principal import Role
 from worker.sidecar.api.app import Api
@@ -84,13 +85,14 @@ class Serve(Protocol):
         operations: list[Operation] | None = None,
         clock: Callable[[], float] = time.monotonic,
         is_ready: bool = True,
+        pool: Pool | None = None,
         **settings: Any,
     ) -> httpx.AsyncClient: ...
 
 
 @pytest.fixture
 async def serve(
-    make_settings: MakeSettings, db: "asyncpg.Pool[asyncpg.Record]", pool: Pool
+    make_settings: MakeSettings, db: "asyncpg.Pool[asyncpg.Record]", redis_url: str
 ) -> AsyncIterator[Serve]:
     """The API with these settings, listening on loopback whatever HOST says; its client."""
     async with AsyncExitStack() as stack:
@@ -100,8 +102,12 @@ async def serve(
             operations: list[Operation] | None = None,
             clock: Callable[[], float] = time.monotonic,
             is_ready: bool = True,
+            pool: Pool | None = None,
             **settings: Any,
         ) -> httpx.AsyncClient:
+            if pool is None:
+                pool = open_redis(redis_url, Pool)
+                stack.push_async_callback(pool.aclose)
             made = make_settings(**settings)
             api = Api(made, operations, clock=clock)
             health = Health()
