@@ -109,10 +109,11 @@ async def open_runtime(
         )
         await _require_schema(settings)
         unsubscribing.db = resources.db
-        await stack.enter_async_context(api.serving(Services.of(resources)))
         health.add("redis", lambda: _check_redis(pool))
         health.add("postgres", lambda: _check_postgres(resources.db))
         status = Status.of(settings, pool, health, tells_queues=not (member and member.number))
+        services = Services.of(resources, health, status.rates)
+        await stack.enter_async_context(api.serving(services))
         scheduler = Scheduler(resources.db, _plans(settings), jobs=[reports.JOB])
         await scheduler.declare()  # they can be started by hand, also where none fires
         if has_schedules:

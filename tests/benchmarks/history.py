@@ -17,11 +17,12 @@ import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any, TypeAlias
+from urllib.parse import urlencode
 from uuid import UUID
 
 import asyncpg
@@ -91,7 +92,7 @@ def _hour(chance: random.Random) -> dict[str, Any]:
 
 
 _DEAD = (State.DEAD,)
-_KINDS = (
+KINDS = (
     Kind("all", lambda _: {}),
     Kind("state", lambda _: {"states": _DEAD}),
     Kind("queue", lambda chance: {"queue": f"queue{chance.randrange(14)}"}),
@@ -150,11 +151,11 @@ async def _measure(url: str, options: argparse.Namespace) -> int:
     await migrate(url)
     missed = False
     async with asyncpg.create_pool(url, min_size=1, max_size=1, command_timeout=600) as db:
-        await _fill(db, options.runs)
-        deep = await _place(db, options.runs // 3)
+        await fill(db, options.runs)
+        deep = await place(db, options.runs // 3)
         ours = {}
         _say(f"{options.runs:,} runs; ms: median / 95th percentile, first page and a deep one")
-        for kind in _KINDS:
+        for kind in KINDS:
             first = await _times(db, kind, None, options.times)
             behind = await _times(db, kind, deep, options.times)
             ours[kind.name] = statistics.median(first)
@@ -162,13 +163,13 @@ async def _measure(url: str, options: argparse.Namespace) -> int:
                 not kind.is_known_to_miss and max(map(statistics.median, (first, behind))) > _TARGET
             )
             missed = missed or late
-            _say(f"{kind.name:32} {_both(first)}   {_both(behind)}{'   MISSED' if late else ''}")
+            _say(f"{kind.name:32} {both(first)}   {both(behind)}{'   MISSED' if late else ''}")
         await _beside(db, ours, options)
     return 1 if missed else 0
 
 
-async def _fill(db: Db, runs: int) -> None:
-    """Indexes afterwards, which is several times as fast."""
+async def fill(db: Db, runs: int) -> None:
+    """With so many runs; indexes afterwards, which is several times as fast."""
     began = perf_counter()
     indexes = await _indexes(db)
     await db.execute("drop index " + ", ".join(indexes))
@@ -188,7 +189,8 @@ async def _indexes(db: Db) -> dict[str, str]:
     return {row[0]: row[1] for row in rows}
 
 
-async def _place(db: Db, depth: int) -> Cursor:
+async def place(db: Db, depth: int) -> Cursor:
+    """Behind so many runs."""
     row = await db.fetchrow(
         "select coalesce(finished_at, started_at) as at, run_id from job_runs"
         " order by 1 desc, 2 desc offset $1 limit 1",
@@ -196,6 +198,19 @@ async def _place(db: Db, depth: int) -> Cursor:
     )
     assert row is not None
     return Cursor(row["at"], row["run_id"])
+
+
+def paths(kind: Kind, after: str | None, times: int) -> Iterator[str]:
+    """The same pages over HTTP."""
+    chance = random.Random(7)  # noqa: S311 - the same values each time, of no secret
+    for _ in range(times):
+        asked: dict[str, Any] = {"limit": _PAGE, **({} if after is None else {"after": after})}
+        for name, value in kind.which(chance).items():
+            if name == "states":
+                asked["state"] = [state.value for state in value]
+            else:
+                asked[name] = value.isoformat() if isinstance(value, datetime) else str(value)
+        yield "/api/v1/runs?" + urlencode(asked, doseq=True)
 
 
 async def _times(db: Db, kind: Kind, after: Cursor | None, times: int) -> list[float]:
@@ -237,7 +252,8 @@ def _p95(times: list[float]) -> float:
     return statistics.quantiles(times, n=20)[-1]
 
 
-def _both(times: list[float]) -> str:
+def both(times: list[float]) -> str:
+    """The median and the 95th percentile."""
     return f"{statistics.median(times):7.1f} /{_p95(times):7.1f}"
 
 

@@ -202,14 +202,15 @@ def _processing(overview: Overview | None, rates: Rates) -> ProcessingHealth:
     return ProcessingHealth(
         running=sum(view.sizes.running for view in overview.queues.values()),
         processes_alive=len(overview.workers),
-        processes=[_process(report) for report in overview.workers[:MOST]],
+        processes=[process_of(report) for report in overview.workers[:MOST]],
         ended={name: dict(each) for name, each in overview.ended.items()},
         ended_lately=lately,
         lately_seconds=seconds,
     )
 
 
-def _process(report: WorkerReport) -> ProcessHealth:
+def process_of(report: WorkerReport) -> ProcessHealth:
+    """A worker's heartbeat, to be shown."""
     return ProcessHealth(
         worker=report.worker,
         host=report.host,

@@ -58,9 +58,8 @@ class Api:
         routes: list[web.RouteDef] = []
         for path, operations in by_path.items():
             routes += [_Route(self, operation).definition() for operation in operations]
-            routes.append(
-                web.route(hdrs.METH_ANY, path, _Refusing(self, _not_allowed(operations)).answer)
-            )
+            refusing = _Refusing(self, _not_allowed(operations))
+            routes.append(web.route(hdrs.METH_ANY, _pattern(path), refusing.answer))
         missing = ApiError(404, "not_found", f"there is nothing here; {BASE}/openapi.json has all")
         return [
             *routes,
@@ -165,7 +164,7 @@ class _Route:
         self._operation = operation
 
     def definition(self) -> web.RouteDef:
-        method, path = self._operation.method, self._operation.path
+        method, path = self._operation.method, _pattern(self._operation.path)
         if method == "GET" and self._operation.media_type == _JSON:
             return web.get(path, self._answer)  # answers HEAD as well
         return web.route(method, path, self._answer)
@@ -188,6 +187,11 @@ class _Refusing:
         except RefusedError as error:
             return _error(request, request_id, error)
         return _error(request, request_id, self._refusal)
+
+
+def _pattern(path: str) -> str:
+    """For aiohttp, whose own parameters have no braces in them; ids of runs may."""
+    return re.sub(r"{(\w+)}", r"{\1:[^/]+}", path)
 
 
 def _not_allowed(operations: Sequence[Operation]) -> ApiError:

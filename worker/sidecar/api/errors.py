@@ -17,6 +17,7 @@ from redis.exceptions import RedisError
 from jobs.kit import PayloadError
 from worker.dead_letters import DeadLetterError
 from worker.enqueuer import UnknownJobError, WrongQueueError
+from worker.history import TooBroadError
 from worker.pausing import UnknownQueueError
 from worker.records import plain
 from worker.schedules import GoingOnError, UnknownScheduleError
@@ -146,7 +147,7 @@ _KNOWN: Final[Sequence[tuple[type | tuple[type, ...], Callable[[Any], ApiError]]
     (UnknownScheduleError, _as(404, "not_found")),
     (GoingOnError, _as(409, "running")),
     (WrongQueueError, _as(422, "wrong_queue")),
-    (asyncpg.QueryCanceledError, _too_slow),
+    ((asyncpg.QueryCanceledError, TooBroadError), _too_slow),
     # PostgreSQL knows no such number, instant or character.
     (asyncpg.DataError, lambda _: invalid({"request": "a value is none that can be stored"})),
     (

@@ -4,7 +4,8 @@ import asyncio
 import json
 import math
 from collections.abc import Iterator
-from typing import Any
+from functools import cache
+from typing import Any, get_origin
 
 from aiohttp import web
 from pydantic import ValidationError
@@ -19,22 +20,31 @@ _NUL = "has a NUL character, which cannot be stored"
 
 def read_parameters(operation: Operation, request: web.Request) -> Parameters:
     """Path and query. Raises ApiError."""
-    given: dict[str, str] = {}
-    for name, value in request.query.items():
-        if name in given or name in request.match_info:
-            raise invalid({name: "is given twice"}, where="query")
-        given[name] = value
-    given |= request.match_info
-    for name, value in given.items():
+    lists = _lists(operation.parameters)
+    given: dict[str, str | list[str]] = {}
+    for name, value in [*request.query.items(), *request.match_info.items()]:
         if "\x00" in value:
             raise invalid({name: _NUL}, where="query")
         if not value.isascii() and not _is_text(value):
             raise invalid({name: "is not UTF-8"}, where="query")
+        if name in lists:
+            given[name] = [*given.get(name, ()), value]
+        elif name in given:
+            raise invalid({name: "is given twice"}, where="query")
+        else:
+            given[name] = value
     try:
         read: Parameters = operation.parameters.__pydantic_validator__.validate_python(given)
     except ValidationError as error:
         raise invalid_model(error, where="query") from None
     return read
+
+
+@cache
+def _lists(parameters: type[Parameters]) -> frozenset[str]:
+    """Those that may be given several times."""
+    fields = parameters.model_fields.items()
+    return frozenset(name for name, field in fields if get_origin(field.annotation) is list)
 
 
 async def read_body(operation: Operation, request: web.Request, limit: int) -> Body | bytes | None:

@@ -7,11 +7,15 @@ from worker.sidecar.api import (
     dead_letter_changes,
     dead_letters,
     events,
+    health,
     jobs,
     legacy,
     periodic,
     queues,
+    rates,
     report_schedules,
+    run_changes,
+    runs,
     schedules,
     webhooks,
 )
@@ -19,7 +23,10 @@ from worker.sidecar.api.operation import Operation
 
 RESOURCES: tuple[ModuleType, ...] = (
     jobs,
+    runs,
+    run_changes,
     queues,
+    rates,
     dead_letters,
     dead_letter_changes,
     schedules,
@@ -29,6 +36,7 @@ RESOURCES: tuple[ModuleType, ...] = (
     webhooks,
     events,
     audit,
+    health,
 )
 
 

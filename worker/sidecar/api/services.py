@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Self
 
 from worker.enqueuer import Pool
 from worker.lifespan import Resources
+from worker.overview import Rates
 from worker.settings import Settings
 from worker.sidecar.api.tail import Tail
+from worker.sidecar.details import Schedules
+from worker.sidecar.health import Health
 
 if TYPE_CHECKING:
     import asyncpg
@@ -23,9 +26,19 @@ class Services:
     pool: Pool
     clock: Callable[[], datetime]
     events: Tail
+    health: Health
+    rates: Rates
+    schedules: Schedules | None = None
 
     @classmethod
-    def of(cls, resources: Resources) -> Self:
+    def of(
+        cls,
+        resources: Resources,
+        health: Health,
+        rates: Rates,
+        *,
+        schedules: Schedules | None = None,
+    ) -> Self:
         """A worker's own."""
         return cls(
             settings=resources.settings,
@@ -33,4 +46,7 @@ class Services:
             pool=resources.pool,
             clock=resources.clock,
             events=Tail(resources.pool),
+            health=health,
+            rates=rates,
+            schedules=schedules,
         )

@@ -16,6 +16,7 @@ from tests.conftest import MakeSettings
 from tests.worker.sidecar.api import api_jobs
 from worker.clock import utc_now
 from worker.enqueuer import Pool
+from worker.overview import Rates
 from worker.redis_pool import open_redis
 from worker.sidecar.access.passwords import Scrypt, User
 from worker.sidecar.access.principal import Role
@@ -109,16 +110,23 @@ async def serve(
                 stack.push_async_callback(pool.aclose)
             made = make_settings(**settings)
             api = Api(made, operations, clock=clock)
-            sidecar = Sidecar(Health(), Metrics(()), routes=api.routes())
+            health = Health()
+            sidecar = Sidecar(health, Metrics(()), routes=api.routes())
             await sidecar.start("127.0.0.1", 0)
             stack.push_async_callback(sidecar.stop)
             if is_ready:
                 services = Services(
-                    settings=made, db=db, pool=pool, clock=utc_now, events=Tail(pool)
+                    settings=made,
+                    db=db,
+                    pool=pool,
+                    clock=utc_now,
+                    events=Tail(pool),
+                    health=health,
+                    rates=Rates(),
                 )
                 await stack.enter_async_context(api.serving(services))
             url = f"http://127.0.0.1:{sidecar.port}/api/v1"
-            return await stack.enter_async_context(httpx.AsyncClient(base_url=url))
+            return await stack.enter_async_context(httpx.AsyncClient(base_url=url, timeout=30))
 
         yield start
 
