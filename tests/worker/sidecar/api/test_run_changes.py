@@ -1,6 +1,7 @@
 """Runs over HTTP: cancelled, retried, promoted and deleted."""
 
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -172,9 +173,15 @@ async def test_a_run_that_is_over_runs_again_once(
 
 
 async def test_a_dead_run_is_the_replay_of_its_letter_once(
-    http: httpx.AsyncClient, pool: Pool, start_worker: StartWorker, ledgered: Ledgered
+    http: httpx.AsyncClient,
+    pool: Pool,
+    start_worker: StartWorker,
+    ledgered: Ledgered,
+    tmp_path: Path,
 ) -> None:
-    run_id = (await pool.enqueue(testing_jobs.be_rejected, {"diary": "unused"})).run_id
+    run_id = (
+        await pool.enqueue(testing_jobs.be_rejected, {"diary": str(tmp_path / "diary")})
+    ).run_id
     await start_worker()
     await ledgered.dead_letter(run_id)
     await ledgered.run(run_id, state="dead")
