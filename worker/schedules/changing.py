@@ -7,6 +7,7 @@ from secrets import token_hex
 
 from worker.records import TICK
 from worker.schedules import queries
+from worker.schedules.declared import schedule_name
 from worker.schedules.firing import start_run
 from worker.schedules.plan import Plan
 from worker.schedules.queries import Connection, Db
@@ -78,7 +79,7 @@ async def run_now(connection: Connection, name: str, *, by: str) -> Started:
     if going_on is not None and not row.may_overlap:
         raise GoingOnError(name, going_on)
     at = await queries.now(connection)
-    run_id = f"{TICK}{name}:by-hand:{token_hex(8)}"
+    run_id = f"{TICK}{row.name}:by-hand:{token_hex(8)}"
     tick = NewTick(due_at=at, run_id=run_id, is_by_hand=True, fired_by=by)
     await start_run(connection, row, tick, fired_at=at)
     return Started(run_id, at)
@@ -97,8 +98,8 @@ async def pause(connection: Connection, name: str, *, by: str) -> None:
 
     Raises UnknownScheduleError.
     """
-    await _get(connection, name)
-    await queries.pause(connection, name, by)
+    row = await _get(connection, name)
+    await queries.pause(connection, row.name, by)
 
 
 async def resume(connection: Connection, name: str) -> bool:
@@ -109,12 +110,12 @@ async def resume(connection: Connection, name: str) -> bool:
     if row.paused_at is None:
         return False
     at = await queries.now(connection)
-    await queries.resume(connection, name, row.plan.next_after(at, anchor=row.anchor_at))
+    await queries.resume(connection, row.name, row.plan.next_after(at, anchor=row.anchor_at))
     return True
 
 
 async def _get(connection: Connection, name: str) -> ScheduleRow:
-    row = await queries.get(connection, name)
+    row = await queries.get(connection, schedule_name(name))
     if row is None:
         raise UnknownScheduleError(f"there is no schedule {name!r}")
     return row

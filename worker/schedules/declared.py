@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from jobs.kit import Job, Schedule, all_jobs
+from jobs.kit import Job, Schedule, all_jobs, discover
 from jobs.kit.schedule import changed
 from worker.schedules.plan import Plan, resolved
 from worker.settings import Settings, SettingsError
@@ -13,22 +13,32 @@ _PREFIX = "SCHEDULE_"
 
 
 def plans_of(settings: Settings, jobs: Iterable[Job[Any, Any]] | None = None) -> dict[str, Plan]:
-    """When each scheduled job (by name) is due. Raises SettingsError, a line for each mistake."""
-    scheduled = {
-        job.name: job.schedule
+    """When each scheduled job is due, by its schedule's name. Raises SettingsError, a line for each
+    mistake.
+    """
+    scheduled = [
+        (job, job.schedule)
         for job in (all_jobs() if jobs is None else jobs)
         if job.schedule is not None
-    }
-    problems = _unknown(settings.schedules, scheduled)
+    ]
+    problems = _unknown(settings.schedules, [job.name for job, _ in scheduled])
     plans = {}
-    for name, schedule in scheduled.items():
+    for job, schedule in scheduled:
         try:
-            plans[name] = _plan(name, schedule, settings)
+            plans[job.first_name] = _plan(job.name, schedule, settings)
         except ValueError as error:
-            problems.append(f"{setting_name(name)}: {error}")
+            problems.append(f"{setting_name(job.name)}: {error}")
     if problems:
         raise SettingsError(problems)
     return plans
+
+
+def schedule_name(name: str) -> str:
+    """The schedule of a job, under any of the job's names: it keeps the first of them, so that it
+    goes on where it was when the job is renamed, with old and new workers side by side.
+    """
+    job = discover().get(name)
+    return name if job is None else job.first_name
 
 
 def setting_name(job: str) -> str:
@@ -51,7 +61,7 @@ def _said(setting: str, settings: Settings) -> Any:
         raise ValueError(f"the job asks for the setting {setting}, which there is not") from None
 
 
-def _unknown(said: Mapping[str, str], scheduled: Mapping[str, Schedule]) -> list[str]:
+def _unknown(said: Mapping[str, str], scheduled: Iterable[str]) -> list[str]:
     known = [setting_name(name) for name in scheduled]
     problems = []
     for name in sorted(set(said) - set(known)):

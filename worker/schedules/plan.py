@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from cronsim import CronSim
 
 from jobs.kit import Cron, Every, OnDemand, Schedule, Setting
-from jobs.kit.schedule import CatchUp
+from jobs.kit.schedule import CatchUp, checked_line, checked_zone
 
 ON_DEMAND: Final = "off"
 MOST: Final = 1000  # ticks that are counted at once
@@ -71,7 +71,9 @@ class Plan:
         return next(self.ticks(instant, anchor=anchor), None)
 
     def ticks(self, after: datetime, *, anchor: datetime) -> Iterator[datetime]:
-        """All ticks later than `after`, in UTC, without end."""
+        """All ticks later than `after`, in UTC, without end. Raises ValueError for a line or a zone
+        that somebody broke in the table.
+        """
         interval = self.interval
         if interval is not None:
             return _interval_ticks(interval, after, anchor)
@@ -134,7 +136,7 @@ def _cron_ticks(line: str, tz: str, after: datetime) -> Iterator[datetime]:
     """As Debian's cron: a line that names its hours follows the clock on the wall, one that counts
     them (or minutes) real time.
     """
-    zone, last = ZoneInfo(tz), after
+    line, zone, last = checked_line(line), ZoneInfo(checked_zone(tz)), after
     minute, hour, *_ = line.split()
     is_on_wall = not (minute.startswith("*") or hour.startswith("*"))
     local = after.astimezone(zone)

@@ -1,6 +1,7 @@
 """Schedules as people look at them: what is due when, what became of the last ticks."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -9,9 +10,10 @@ from uuid import UUID
 
 import asyncpg
 import orjson
-from cronsim import CronSim
+from cronsim import CronSim, CronSimError
 
 from jobs.kit import discover
+from worker.schedules.declared import schedule_name
 from worker.schedules.plan import ON_DEMAND, Plan
 from worker.schedules.queries import Db
 from worker.schedules.row import Kind
@@ -19,6 +21,12 @@ from worker.schedules.row import Kind
 MOST = 200  # on a page
 _MOST_NEXT = 50  # ticks ahead
 _SOME_DAY = datetime(2026, 1, 1, tzinfo=UTC)
+_UNITS = (
+    (timedelta(days=1), "day"),
+    (timedelta(hours=1), "hour"),
+    (timedelta(minutes=1), "minute"),
+    (timedelta(seconds=1), "second"),
+)
 # So long after no worker has said that its code declares it, a schedule counts as gone.
 _UNSEEN = timedelta(minutes=10)
 
@@ -94,15 +102,26 @@ class ScheduleView:
         """The next that are due, while it is not paused."""
         if self.next_due_at is None or self.paused_at is not None:
             return []
-        later = Plan(line=self.line, tz=self.tz).ticks(self.next_due_at, anchor=self.anchor_at)
-        return [self.next_due_at, *islice(later, min(count, _MOST_NEXT) - 1)]
+        plan = Plan(line=self.line, tz=self.tz)
+        with suppress(ValueError):  # somebody broke the line: `error` says so
+            later = plan.ticks(self.next_due_at, anchor=self.anchor_at)
+            return [self.next_due_at, *islice(later, min(count, _MOST_NEXT) - 1)]
+        return [self.next_due_at]
 
 
 def in_words(line: str) -> str:
-    """`0 9 * * 1-5` is "At 09:00, Monday through Friday"."""
-    plan = Plan(line=line, tz="UTC")
-    if plan.interval is not None:
-        return f"Every {plan.interval}"
+    """`0 9 * * 1-5` is "At 09:00 on Monday through Friday"."""
+    with suppress(ValueError, CronSimError):  # as above
+        return _in_words(line)
+    return line
+
+
+def _in_words(line: str) -> str:
+    interval = Plan(line=line, tz="UTC").interval
+    if interval is not None:
+        length, unit = next(one for one in _UNITS if not interval % one[0])
+        number = interval // length
+        return f"Every {unit}" if number == 1 else f"Every {number} {unit}s"
     return "On demand" if line == ON_DEMAND else str(CronSim(line, _SOME_DAY).explain())
 
 
@@ -150,7 +169,7 @@ async def list_schedules(
 
 
 async def find_schedule(db: Db, name: str) -> ScheduleView | None:
-    found = await list_schedules(db, names=[name], limit=1)
+    found = await list_schedules(db, names=[schedule_name(name)], limit=1)
     return found[0] if found else None
 
 

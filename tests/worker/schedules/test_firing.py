@@ -19,6 +19,7 @@ from worker.schedules import (
     run_now,
 )
 from worker.schedules.firing import fire_due, run_id_of
+from worker.schedules.views import find_schedule
 
 Db = asyncpg.Pool
 NAME = scheduled_jobs.note_tick.name
@@ -327,6 +328,28 @@ async def test_one_that_cannot_fire_holds_up_no_other(db: Db) -> None:
     await db.execute("update schedules set job = name, retry_at = now()")
     assert await fire(db, NAME) == 1
     assert (await row(db))["error"] is None
+
+
+@pytest.mark.parametrize(
+    "change", ["line = '99 * * * *'", "line = 'every soon'", "line = ''", "tz = 'Mars/Olympus'"]
+)
+async def test_one_that_somebody_broke_in_the_table_says_so_and_holds_up_no_other(
+    db: Db, change: str
+) -> None:
+    other = scheduled_jobs.export_all.name
+    await declare(db, {NAME: plan_of(Cron("* * * * *")), other: plan_of(Every(3600))})
+    await db.execute(
+        f"update schedules set next_due_at = now(), {change} where name = $1",  # noqa: S608 - words of this file
+        NAME,
+    )
+
+    await fire(db, NAME, other)
+
+    assert [tick["schedule"] for tick in await ticks(db)] == [other]
+    assert (await row(db))["error"]
+    shown = await find_schedule(db, NAME)
+    assert shown is not None
+    assert len(shown.next_ticks(3)) == 1
 
 
 async def test_only_the_newest_hundred_ticks_are_kept(

@@ -1,6 +1,7 @@
 """Schedules of a real worker, from the tick to what PostgreSQL remembers of its run."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
 
@@ -185,6 +186,14 @@ def test_wrong_ones_stop_the_start_with_a_line_each(make_settings: MakeSettings)
     assert sorted(problem.partition(":")[0] for problem in refused.value.problems) == sorted(wrong)
     assert "did you mean SCHEDULE_BEAT_FAIL_ALWAYS?" in str(refused.value)
     assert "there is no time zone 'Mars/Olympus'" in str(refused.value)
+
+
+def test_a_renamed_job_keeps_its_schedule(make_settings: MakeSettings) -> None:
+    renamed = replace(scheduled_jobs.note_tick, name="beat.note", aliases=(NOTE,))
+
+    plans = plans_of(make_settings(schedules={"SCHEDULE_BEAT_NOTE": "every 5m"}), [renamed])
+
+    assert {name: plan.line for name, plan in plans.items()} == {NOTE: "every 300"}
 
 
 def test_the_environment_names_them(

@@ -102,7 +102,10 @@ def invalid_payload(error: PayloadError) -> ApiError:
     for problem in error.problems:
         name, colon, rest = problem.partition(": ")
         is_named = bool(colon) and " " not in name
-        fields.setdefault(f"payload.{name}" if is_named else "payload", rest or problem)
+        if is_named:
+            fields.setdefault(f"payload.{name}", rest)
+        else:
+            fields.setdefault("payload", problem)
     return invalid(fields, where="payload")
 
 

@@ -1,10 +1,13 @@
 """How everything is, and which worker processes there are, for who is signed in."""
 
+from functools import partial
+
 from worker.engine.fleet import worker_reports
 from worker.sidecar.access.principal import Role
 from worker.sidecar.api.operation import Call, NoParameters, Page, PageParameters, operation
 from worker.sidecar.api.paging import cursor, page_of, place
 from worker.sidecar.details import HealthDetails, ProcessHealth, details, process_of
+from worker.sidecar.schedule_health import schedule_health
 
 
 @operation(
@@ -23,7 +26,7 @@ async def get_health_details(call: Call[NoParameters, None]) -> HealthDetails:
         services.health,
         services.rates,
         list(services.settings.queues().values()),
-        schedules=services.schedules,
+        schedules=partial(schedule_health, services.db),
         clock=services.clock,
     )
 

@@ -71,12 +71,12 @@ class Triggered(Answered):
 )
 async def periodic_health(call: Call[NoParameters, None]) -> WorkersHealth:
     jobs = periodic_jobs()
-    names = [job.name for job in jobs.values() if job is not None]
+    names = [job.first_name for job in jobs.values() if job is not None]
     found = await list_schedules(call.services.db, names=names, limit=len(names))
     by_job = {one.name: one for one in found}
     return WorkersHealth(
         workers=[
-            _health(name, job, None if job is None else by_job.get(job.name))
+            _health(name, job, None if job is None else by_job.get(job.first_name))
             for name, job in jobs.items()
         ]
     )

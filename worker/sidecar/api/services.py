@@ -10,7 +10,6 @@ from worker.lifespan import Resources
 from worker.overview import Rates
 from worker.settings import Settings
 from worker.sidecar.api.tail import Tail
-from worker.sidecar.details import Schedules
 from worker.sidecar.health import Health
 
 if TYPE_CHECKING:
@@ -28,7 +27,6 @@ class Services:
     events: Tail
     health: Health
     rates: Rates
-    schedules: Schedules | None = None
 
     @classmethod
     def of(
@@ -36,8 +34,6 @@ class Services:
         resources: Resources,
         health: Health,
         rates: Rates,
-        *,
-        schedules: Schedules | None = None,
     ) -> Self:
         """A worker's own."""
         return cls(
@@ -48,5 +44,4 @@ class Services:
             events=Tail(resources.pool),
             health=health,
             rates=rates,
-            schedules=schedules,
         )

@@ -48,7 +48,8 @@ async def test_it_tells_of_queues_processes_and_what_they_need(
     (process,) = told["processing"]["processes"]
     assert process["queues"] == ["default", "sync"]
     assert process["version"]
-    assert told["schedules"] is None
+    weekly = {one["name"]: one for one in told["schedules"]}["documents.find_due_reports"]
+    assert (weekly["is_enabled"], weekly["last_state"], weekly["reason"]) == (True, None, None)
 
 
 async def test_it_is_for_who_is_signed_in_and_bound_to_no_tenant(serve: Serve) -> None:

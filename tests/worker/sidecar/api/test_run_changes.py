@@ -1,6 +1,7 @@
 """Runs over HTTP: cancelled, retried, promoted and deleted."""
 
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -9,7 +10,7 @@ import pytest
 
 from tests.conftest import Tenant
 from tests.worker import testing_jobs
-from tests.worker.conftest import Enqueue, Ledgered, StartWorker, until
+from tests.worker.conftest import Ledgered, StartWorker, until
 from tests.worker.history.conftest import Remember
 from tests.worker.history.conftest import remember as remember  # noqa: PLC0414 - a fixture
 from tests.worker.history.jobs import with_a_secret
@@ -143,7 +144,7 @@ async def test_what_there_is_no_time_for_is_said(
     assert await state_of(http, run_id) == "delayed"
 
 
-@pytest.mark.parametrize("run_ids", [[], [""], ["x" * 501], ["x"] * 1001, "x", None])
+@pytest.mark.parametrize("run_ids", [[], [""], ["x" * 1001], ["x"] * 1001, "x", None])
 async def test_a_selection_has_1_to_1000_ids(http: httpx.AsyncClient, run_ids: object) -> None:
     reply = await http.post("/runs/cancel", json={"run_ids": run_ids})
 
@@ -173,11 +174,14 @@ async def test_a_run_that_is_over_runs_again_once(
 
 async def test_a_dead_run_is_the_replay_of_its_letter_once(
     http: httpx.AsyncClient,
-    enqueue: Enqueue,
+    pool: Pool,
     start_worker: StartWorker,
     ledgered: Ledgered,
+    tmp_path: Path,
 ) -> None:
-    run_id = await enqueue(testing_jobs.be_rejected.name)
+    run_id = (
+        await pool.enqueue(testing_jobs.be_rejected, {"diary": str(tmp_path / "diary")})
+    ).run_id
     await start_worker()
     await ledgered.dead_letter(run_id)
     await ledgered.run(run_id, state="dead")
