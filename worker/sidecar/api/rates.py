@@ -8,7 +8,7 @@ from worker.clock import utc_now
 from worker.rates import Rates, Spread, rates
 from worker.sidecar.access.principal import Role
 from worker.sidecar.api.errors import invalid, refusing, within
-from worker.sidecar.api.operation import Answered, Call, Parameters, operation
+from worker.sidecar.api.operation import Answered, Call, Instant, Parameters, operation
 
 MOST_PERIODS = 500
 _HOUR = timedelta(hours=1)
@@ -17,8 +17,8 @@ _HOUR = timedelta(hours=1)
 class RateQuery(Parameters):
     queue: str | None = Field(None, max_length=200)
     job: str | None = Field(None, max_length=200)
-    since: AwareDatetime | None = Field(None, description="An hour before `until`, if not given.")
-    until: AwareDatetime | None = Field(None, description="Now, if not given.")
+    since: Instant | None = Field(None, description="An hour before `until`, if not given.")
+    until: Instant | None = Field(None, description="Now, if not given.")
     period_seconds: int | None = Field(
         None,
         ge=60,

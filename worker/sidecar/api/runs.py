@@ -28,6 +28,7 @@ from worker.sidecar.api.errors import ApiError, invalid, not_found, refusing, wi
 from worker.sidecar.api.operation import (
     Answered,
     Call,
+    Instant,
     Page,
     PageParameters,
     Parameters,
@@ -41,7 +42,7 @@ RunState = Literal[
     "succeeded", "cancelled", "dead", "expired", "retrying", "snoozed", "released",
 ]  # fmt: skip
 _TRIES, _TRY_EVERY = 15, 0.1  # seconds
-RunId = Annotated[str, Field(min_length=1, max_length=1000)]
+RunId = Annotated[str, Field(min_length=1, max_length=500)]
 
 
 class RunQuery(PageParameters):
@@ -60,7 +61,7 @@ class RunQuery(PageParameters):
     job: str | None = Field(None, max_length=200, description="Its name, or an alias.")
     tenant_id: UUID | None = None
     correlation_id: str | None = Field(
-        None, max_length=1000, description="Of the request that led to it."
+        None, max_length=500, description="Of the request that led to it."
     )
     label: str | None = Field(None, max_length=200)
     text: str | None = Field(
@@ -69,10 +70,8 @@ class RunQuery(PageParameters):
         max_length=200,
         description="Stands in the payload, but for what is sensitive in there.",
     )
-    since: AwareDatetime | None = Field(
-        None, description="Ended, or was started last, then or later."
-    )
-    until: AwareDatetime | None = Field(None, description="Ended, or was started last, before.")
+    since: Instant | None = Field(None, description="Ended, or was started last, then or later.")
+    until: Instant | None = Field(None, description="Ended, or was started last, before.")
 
 
 class OneRun(Parameters):
