@@ -211,7 +211,7 @@ def _come_to_rest(place: Place, faults: Faults, rest: float) -> None:
         if not faults.later and not place.background.run(count_open(place.postgres.url)):
             break
         time.sleep(0.2)
-    place.fleet.stop()
+    place.fleet.end()
 
 
 def _options() -> Options:

@@ -14,6 +14,7 @@ _SECOND = 1_000_000_000  # ns
 # In which a worker that something happens to may have told of an end that it saw.
 _SOON = 2 * _SECOND
 _SLACK = timedelta(seconds=1)
+_POISON = 3
 _FINAL = frozenset({"succeeded", "cancelled", "dead", "expired"})
 
 
@@ -153,7 +154,7 @@ def run_troubles(seen: Seen, lease: float) -> Iterator[str]:
     for one in seen.fired:
         final = [outcome for outcome in seen.outcomes.get(one.run_id, ()) if outcome in _FINAL]
         ending = "dead" if one.schedule in seen.failing else "succeeded"
-        if final != [ending]:
+        if final != [ending] and not (final == ["dead"] and _is_poison(seen, one.run_id)):
             yield f"{one.run_id}: ended {final}, not {ending}"
         noted = set(seen.noted.get(one.run_id, ()))
         if noted != {one.due_at}:
@@ -161,6 +162,11 @@ def run_troubles(seen: Seen, lease: float) -> Iterator[str]:
         for pair in again(seen.intervals.get(one.run_id, ())):
             if not _is_excused(*pair, seen.blows, lease):
                 yield f"{one.run_id}: begun again without a cause: {pair[0]}; {pair[1]}"
+
+
+def _is_poison(seen: Seen, run_id: str) -> bool:
+    """Three workers ended that had it in hand: no more try it."""
+    return len(again(seen.intervals.get(run_id, ()))) >= _POISON - 1
 
 
 def again(intervals: Sequence[Interval]) -> list[tuple[Interval, Interval]]:

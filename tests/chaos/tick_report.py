@@ -131,12 +131,13 @@ class _Lateness:
         there = [(at, one) for at, one in due if at > deeds.ready and not self._is_away(at)]
         self._free = [(at, one.late.total_seconds()) for at, one in there
                       if one.schedule in overlapping]  # fmt: skip
-        self._all = [(at, one.late.total_seconds()) for at, one in there]
+        short = {beat.name for beat in BEATS if not beat.seconds and not beat.fails}
+        self._short = [(at, one.late.total_seconds()) for at, one in there if one.schedule in short]
         self.gap = self._after_a_kill(self._free)
 
     def lines(self) -> Iterable[str]:
         yield f"late, alone   {_shares([late for _, late in self._free])}"
-        yield f"late, all     {_shares([late for _, late in self._all])} (runs before, too)"
+        yield f"late, behind  {_shares([late for _, late in self._short])}, runs before included"
         yield f"after a kill  {self.gap:.2f} s at most"
 
     def troubles(self) -> Iterable[str]:

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from cronsim import CronSim
 
 from jobs.kit import Cron, Every, OnDemand, Schedule, Setting
-from jobs.kit.schedule import CatchUp
+from jobs.kit.schedule import CatchUp, checked_interval
 
 ON_DEMAND: Final = "off"
 MOST: Final = 1000  # ticks that are counted at once
@@ -57,10 +57,10 @@ class Plan:
 
     @property
     def interval(self) -> timedelta | None:
-        """None for crontab lines."""
+        """None for crontab lines. Raises ValueError for one that nobody checked."""
         if not self.line.startswith(_EVERY):
             return None
-        return timedelta(seconds=int(self.line.removeprefix(_EVERY)))
+        return timedelta(seconds=checked_interval(int(self.line.removeprefix(_EVERY))))
 
     def first_after(self, instant: datetime) -> datetime | None:
         """The first tick of a schedule that is new: an interval begins at once."""
