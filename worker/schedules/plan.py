@@ -7,7 +7,7 @@ from itertools import islice, takewhile
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from cronsim import CronSim
+from cronsim import CronSim, CronSimError
 
 from jobs.kit import Cron, Every, OnDemand, Schedule, Setting
 from jobs.kit.schedule import CatchUp, checked_interval
@@ -16,6 +16,8 @@ ON_DEMAND: Final = "off"
 MOST: Final = 1000  # ticks that are counted at once
 # How late a tick may be that `skip` lets fire: the time in which somebody looks.
 FRESH: Final = timedelta(minutes=1)
+# What lines and zones raise that nobody has checked: written into the table by hand.
+UNREADABLE: Final = (CronSimError, ValueError, KeyError, OverflowError)
 _EVERY: Final = "every "
 _LAST_YEAR: Final = 9990  # behind it the calendar ends
 _MINUTE: Final = timedelta(minutes=1)

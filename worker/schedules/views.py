@@ -9,10 +9,10 @@ from uuid import UUID
 
 import asyncpg
 import orjson
-from cronsim import CronSim, CronSimError
+from cronsim import CronSim
 
 from jobs.kit import discover
-from worker.schedules.plan import ON_DEMAND, Plan
+from worker.schedules.plan import ON_DEMAND, UNREADABLE, Plan
 from worker.schedules.queries import Db
 from worker.schedules.row import Kind
 
@@ -21,8 +21,6 @@ _MOST_NEXT = 50  # ticks ahead
 _SOME_DAY = datetime(2026, 1, 1, tzinfo=UTC)
 # So long after no worker has said that its code declares it, a schedule counts as gone.
 _UNSEEN = timedelta(minutes=10)
-# What lines and zones raise that were written into the table by hand.
-_UNREADABLE = (CronSimError, ValueError, KeyError, OverflowError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +97,7 @@ class ScheduleView:
         plan, number = Plan(line=self.line, tz=self.tz), min(count, _MOST_NEXT) - 1
         try:
             later = list(islice(plan.ticks(self.next_due_at, anchor=self.anchor_at), number))
-        except _UNREADABLE:
+        except UNREADABLE:
             later = []
         return [self.next_due_at, *later]
 
@@ -111,7 +109,7 @@ def in_words(line: str) -> str:
         if interval is not None:
             return f"Every {interval}"
         return "On demand" if line == ON_DEMAND else str(CronSim(line, _SOME_DAY).explain())
-    except _UNREADABLE:
+    except UNREADABLE:
         return line
 
 
