@@ -200,6 +200,10 @@ def ask_troubles(seen: Seen) -> Iterator[str]:
         is_at_once = ask.seconds < 0.5 and not ask.broken
         if is_at_once and len(ask.started) > 1:
             yield f"{ask.schedule}: several callers got a run: {ask.started}"
+        # Or of the run before it, which ended while they asked.
+        first = runs.index(ask.started[0]) if ask.started and ask.started[0] in runs else None
+        if is_at_once and first is not None and set(ask.told) - {*runs[max(first - 1, 0) :][:2]}:
+            yield f"{ask.schedule}: {ask.started[0]} began, others were told of {set(ask.told)}"
         if is_at_once and not ask.started and len(set(ask.told)) > 2:
             yield f"{ask.schedule}: nobody got a run, and they were told {set(ask.told)}"
 
