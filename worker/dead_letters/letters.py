@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, Final, Literal, NamedTuple, Self, TypeAlias, get_args
 from uuid import UUID
 
 from typing_extensions import override
 
 from jobs.kit import discover
+from worker.micros import instant_of_micros, micros_of
 
 Status: TypeAlias = Literal["dead", "replayed", "discarded"]
 STATUSES: Final[tuple[Status, ...]] = get_args(Status)
@@ -16,8 +17,6 @@ STATUSES: Final[tuple[Status, ...]] = get_args(Status)
 _TEXT_LENGTH = (3, 200)  # characters; an index finds no shorter ones
 _CURSOR_LIMIT = 35  # characters
 _BIGGEST = 2**63 - 1  # that PostgreSQL's bigint holds
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 
 
 class DeadLetterError(Exception):
@@ -130,16 +129,14 @@ class Cursor(NamedTuple):
     def parse(cls, text: str) -> Self:
         """Raises ValueError."""
         micros, _, letter_id = text.partition("-")
-        if not (micros.isdecimal() and letter_id.isdecimal() and len(text) <= _CURSOR_LIMIT):
-            raise ValueError(f"{text!r} is no place in a list of dead letters")
-        try:
-            return cls(_EPOCH + int(micros) * _MICROSECOND, min(int(letter_id), _BIGGEST))
-        except OverflowError:
-            raise ValueError(f"{text!r} is no place in a list of dead letters") from None
+        at = instant_of_micros(micros)
+        if at is None or not letter_id.isdecimal() or len(text) > _CURSOR_LIMIT:
+            raise ValueError(f"{text[:_CURSOR_LIMIT]!r} is no place in a list of dead letters")
+        return cls(at, min(int(letter_id), _BIGGEST))
 
     @override
     def __str__(self) -> str:
-        return f"{(self.died_at - _EPOCH) // _MICROSECOND}-{self.dead_letter_id}"
+        return f"{micros_of(self.died_at)}-{self.dead_letter_id}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -125,6 +125,7 @@ def _where_else(settings: Settings) -> list[str]:
         "URLs:",
         f"  {base}/health",
         f"  {base}/metrics",
+        f"  {base}/api/v1/schedules  (and runs, queues, events …: {base}/api/v1/openapi.json)",
         "Ctrl-C stops everything.",
         "",
     ]

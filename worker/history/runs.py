@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, NamedTuple, Self
 from uuid import UUID
 
@@ -10,12 +10,11 @@ from typing_extensions import override
 
 from jobs.kit import discover
 from worker.ending import State
+from worker.micros import instant_of_micros, micros_of
 
 _TEXT_LENGTH = (3, 200)  # characters; an index finds no shorter ones
 _NAME_LIMIT = 1000  # characters; foreign names of runs are shorter
 _CURSOR_LIMIT = 540
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 
 
 class TooBroadError(Exception):
@@ -74,17 +73,14 @@ class Cursor(NamedTuple):
     def parse(cls, text: str) -> Self:
         """Raises ValueError."""
         micros, _, run_id = text.partition("-")
-        is_fit = micros.isdecimal() and run_id and "\x00" not in run_id
-        if not is_fit or len(text) > _CURSOR_LIMIT:
+        at = instant_of_micros(micros)
+        if at is None or not run_id or "\x00" in run_id or len(text) > _CURSOR_LIMIT:
             raise ValueError(f"{text[:_CURSOR_LIMIT]!r} is no place in a list of runs")
-        try:
-            return cls(_EPOCH + int(micros) * _MICROSECOND, run_id)
-        except OverflowError:
-            raise ValueError(f"{text!r} is no place in a list of runs") from None
+        return cls(at, run_id)
 
     @override
     def __str__(self) -> str:
-        return f"{(self.at - _EPOCH) // _MICROSECOND}-{self.run_id}"
+        return f"{micros_of(self.at)}-{self.run_id}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,7 @@ from worker.sidecar.api import (
     run_changes,
     runs,
     schedules,
+    sequences,
     webhooks,
 )
 from worker.sidecar.api.operation import Operation
@@ -33,6 +34,7 @@ RESOURCES: tuple[ModuleType, ...] = (
     report_schedules,
     periodic,
     legacy,
+    sequences,
     webhooks,
     events,
     audit,

@@ -1,0 +1,166 @@
+"""Sequences and dunning on demand: start, pause, go on, stop, and look at one contact's.
+
+What is to be done is a run of the job that has the name `<kind>-<action>` (an alias), for some
+contacts of a tenant at once; the later steps of a contact are delayed runs on the kind's queue.
+"""
+
+from typing import Literal
+from uuid import UUID
+
+from pydantic import AwareDatetime, BaseModel, Field
+
+from jobs.kit import discover
+from worker import history
+from worker.ending import State
+from worker.history import Filter, LiveRun, PastRun
+from worker.sidecar.access.principal import Role
+from worker.sidecar.api.auditing import audited_outside
+from worker.sidecar.api.errors import ApiError, invalid, not_found, within
+from worker.sidecar.api.jobs import check_admitted, headers_of
+from worker.sidecar.api.operation import Answered, Body, Call, Parameters, operation
+
+Kind = Literal["nurture", "dunning"]
+_MOST_CONTACTS = 1000
+_FINAL = tuple(state for state in State if state.is_final)
+_MOST_STEPS = 100  # that are shown: ahead, and behind
+
+
+class Acting(Parameters):
+    kind: Kind
+    action: Literal["start", "pause", "resume", "stop"]
+
+
+class OneContact(Parameters):
+    kind: Kind
+    contact_id: UUID
+    tenant_id: UUID | None = Field(None, description="For callers that are bound to none.")
+
+
+class Contacts(Body):
+    """`tenant_id` is for callers that are bound to none; `sequence` is for nurture alone."""
+
+    tenant_id: UUID | None = Field(None, strict=False)
+    contact_ids: list[UUID] = Field(min_length=1, max_length=_MOST_CONTACTS, strict=False)
+    sequence: str | None = Field(None, min_length=1, max_length=200)
+    reason: str | None = Field(None, min_length=1, max_length=500)
+
+
+class Acted(Answered):
+    """The run that does it, for so many contacts."""
+
+    run_id: str
+    is_new: bool
+    contacts: int
+
+
+class Step(Answered):
+    """A step that is ahead (`due_at`), or one that is over."""
+
+    run_id: str
+    job: str
+    state: str
+    due_at: AwareDatetime | None
+    finished_at: AwareDatetime | None
+
+
+class Steps(Answered):
+    """The next of them first, and the newest of those that are over first."""
+
+    ahead: list[Step]
+    over: list[Step]
+
+
+class _Payload(BaseModel):
+    tenant_id: UUID
+    contact_ids: list[UUID]
+    sequence: str | None
+    reason: str | None
+
+
+@operation(
+    "POST",
+    "/sequences/{kind}/{action}",
+    tag="sequences",
+    role=Role.OPERATOR,
+    tenants=True,
+    action="sequence.change",
+    status=202,
+    errors=(404,),
+    summary="Start, pause, resume or stop nurture or dunning for up to 1000 contacts.",
+)
+async def change_sequences(call: Call[Acting, Contacts]) -> Acted:
+    asked, body = call.parameters, call.body
+    tenant_id = _tenant(call, body.tenant_id)
+    job = discover().get(f"{asked.kind}-{asked.action}")
+    if job is None:
+        raise ApiError(404, "not_found", f"this version cannot {asked.action} {asked.kind}")
+    fields = _Payload(
+        tenant_id=tenant_id,
+        contact_ids=list(dict.fromkeys(body.contact_ids)),
+        sequence=body.sequence,
+        reason=body.reason,
+    )
+    payload = job.validate(fields.model_dump(mode="json", exclude_none=True))
+    await check_admitted(call, job, [payload])
+    async with audited_outside(call, targets=fields.contact_ids, reason=body.reason):
+        enqueued = await call.services.pool.enqueue(job, payload, headers=headers_of(call))
+        call.affected = len(fields.contact_ids)
+    return Acted(run_id=enqueued.run_id, is_new=enqueued.is_new, contacts=len(fields.contact_ids))
+
+
+@operation(
+    "GET",
+    "/sequences/{kind}/contacts/{contact_id}",
+    tag="sequences",
+    role=Role.VIEWER,
+    tenants=True,
+    summary="A contact's steps: those ahead, and the newest of those that are over.",
+)
+async def get_steps(call: Call[OneContact, None]) -> Steps:
+    """Of the steps ahead those are found that are due within the first some thousand."""
+    asked = call.parameters
+    which = Filter(tenant_id=_tenant(call, asked.tenant_id), text=str(asked.contact_id))
+    async with within():
+        ahead = [
+            run
+            for state in ("active", "waiting", "delayed")
+            for run in (
+                await history.list_live(
+                    call.services.pool, asked.kind, state, which=which, limit=_MOST_STEPS
+                )
+            ).runs
+        ]
+        over = await history.list_runs(
+            call.services.db,
+            Filter(states=_FINAL, queue=asked.kind, tenant_id=which.tenant_id, text=which.text),
+            limit=_MOST_STEPS,
+        )
+    # One may have ended in between.
+    done = {run.run_id for run in over}
+    return Steps(
+        ahead=[_ahead(run) for run in ahead if run.run_id not in done],
+        over=[_over(run) for run in over],
+    )
+
+
+def _tenant(call: Call[Acting, Contacts] | Call[OneContact, None], given: UUID | None) -> UUID:
+    """Whose contacts they are. Raises ApiError."""
+    bound: UUID | None = call.tenant_id
+    if bound is not None and given not in (None, bound):
+        raise not_found("tenant")
+    tenant_id = bound or given
+    if tenant_id is None:
+        raise invalid({"tenant_id": "say whose contacts they are"})
+    return tenant_id
+
+
+def _ahead(run: LiveRun) -> Step:
+    return Step(
+        run_id=run.run_id, job=run.job, state=run.state, due_at=run.due_at, finished_at=None
+    )
+
+
+def _over(run: PastRun) -> Step:
+    return Step(
+        run_id=run.run_id, job=run.job, state=run.state, due_at=None, finished_at=run.finished_at
+    )
