@@ -21,7 +21,7 @@ import tempfile
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import TypeVar
 
 import asyncpg
@@ -32,7 +32,7 @@ from arq.connections import RedisSettings
 from tests.benchmarks import history
 from tests.benchmarks.http_client import HttpClient, get, post
 from tests.benchmarks.http_servers import Port, bare_server, worker_server
-from tests.benchmarks.measure import Busyness
+from tests.benchmarks.measure import Busyness, cpu_seconds
 from tests.benchmarks.peers.http_job import NAME
 from tests.benchmarks.servers import Servers, running_servers
 from tests.benchmarks.tally import prove
@@ -51,10 +51,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Enqueued:
-    """Milliseconds of each request, and how many there were a second."""
+    """Milliseconds of each request, how many there were a second, CPU time of the server's each.
+
+    The latter in microseconds, and of the process that enqueues, when there is no server.
+    """
 
     times: list[float]
     rate: float
+    cpu: float
 
 
 def main() -> int:
@@ -87,7 +91,7 @@ def _enqueues(servers: Servers, directory: Path, options: argparse.Namespace) ->
             servers.empty()
             rounds[name].append(measure())
     _say(f"{options.requests:,} enqueues of {_CLIENTS} clients; ms")
-    _say("               p50     p95     p99     max    a second")
+    _say("               p50     p95     p99     max  CPU us    a second")
     medians = {}
     for name, several in rounds.items():
         figures = [
@@ -104,7 +108,7 @@ def _enqueues(servers: Servers, directory: Path, options: argparse.Namespace) ->
 
 def _figures(enqueued: Enqueued) -> tuple[float, ...]:
     cuts = statistics.quantiles(enqueued.times, n=100)
-    return cuts[49], cuts[94], cuts[98], max(enqueued.times), enqueued.rate
+    return cuts[49], cuts[94], cuts[98], max(enqueued.times), enqueued.cpu, enqueued.rate
 
 
 def _running(servers: Servers, directory: Path, requests: int) -> Enqueued:
@@ -153,13 +157,13 @@ async def _over_http(port: Port, requests: int) -> Enqueued:
             if status != port.status:
                 raise SystemExit(f"{status}: {answer[:200]!r}")
 
-    began = perf_counter()
+    began, cpu = perf_counter(), cpu_seconds(port.pid)
     async with asyncio.timeout(_WITHIN):
         await asyncio.gather(*map(one, clients))
-    took = perf_counter() - began
+    took, cpu = perf_counter() - began, cpu_seconds(port.pid) - cpu
     for client in clients:
         client.close()
-    return Enqueued(times, requests / took)
+    return Enqueued(times, requests / took, cpu / requests * 1e6)
 
 
 async def _stock(redis_url: str, requests: int) -> Enqueued:
@@ -173,12 +177,12 @@ async def _stock(redis_url: str, requests: int) -> Enqueued:
             await pool.enqueue_job(NAME, number=number)
             times.append((perf_counter() - began) * 1000)
 
-    began = perf_counter()
+    began, cpu = perf_counter(), process_time()
     async with asyncio.timeout(_WITHIN):
         await asyncio.gather(*(one() for _ in range(_CLIENTS)))
-    took = perf_counter() - began
+    took, cpu = perf_counter() - began, process_time() - cpu
     await pool.aclose()
-    return Enqueued(times, requests / took)
+    return Enqueued(times, requests / took, cpu / requests * 1e6)
 
 
 def _pages(servers: Servers, directory: Path, options: argparse.Namespace) -> bool:

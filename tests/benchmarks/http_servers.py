@@ -27,11 +27,12 @@ _WITHIN = 30.0  # seconds until it answers
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """Where one asks, with which token, and which status is a success of an enqueue."""
+    """Where one asks, with which token, which status is a success of an enqueue; whose it is."""
 
     number: int
     token: str
     status: int
+    pid: int
 
 
 @contextmanager
@@ -40,11 +41,11 @@ def worker_server(
 ) -> Iterator[tuple[Port, Tallies]]:
     """A worker of one queue, as it is shipped: with all its checks, and its ledger."""
     place = Path(tempfile.mkdtemp(dir=directory))
-    port = Port(free_port(), token_hex(32), 202)
+    number, token = free_port(), token_hex(32)
     environment = {
         "REDIS_URL": servers.redis_url,
         "DATABASE_URL": database_url,
-        "ADMIN_TOKEN": port.token,
+        "ADMIN_TOKEN": token,
         "API_RATE": "0",
         "LOG_LEVEL": "warning",
         "LOG_RUNS": "none",
@@ -58,26 +59,26 @@ def worker_server(
         "BENCH_CAPACITY": str(capacity),
     }
     app = "tests.benchmarks.peers.deskhand_app.WorkerSettings"
-    with _process(["-m", "arq", app], port.number, "/health/ready", environment):
+    with _process(["-m", "arq", app], number, "/health/ready", environment) as pid:
         tallies = Tallies(place)
         while not tallies.ready():
             time.sleep(0.05)
-        yield port, tallies
+        yield Port(number, token, 202, pid), tallies
 
 
 @contextmanager
 def bare_server(redis_url: str) -> Iterator[Port]:
     """An aiohttp application around stock ARQ's pool."""
-    port = Port(free_port(), "", 200)
-    environment = {"BENCH_REDIS_URL": redis_url}
-    with _process(["-m", "tests.benchmarks.peers.bare_http"], port.number, "/", environment):
-        yield port
+    number, environment = free_port(), {"BENCH_REDIS_URL": redis_url}
+    with _process(["-m", "tests.benchmarks.peers.bare_http"], number, "/", environment) as pid:
+        yield Port(number, "", 200, pid)
 
 
 @contextmanager
 def _process(
     arguments: Sequence[str], port: int, path: str, environment: Mapping[str, str]
-) -> Iterator[None]:
+) -> Iterator[int]:
+    """Yields its process id."""
     process = subprocess.Popen(
         [sys.executable, *arguments],
         cwd=ROOT,
@@ -86,7 +87,7 @@ def _process(
     )
     try:
         _wait(process, f"http://127.0.0.1:{port}{path}")
-        yield
+        yield process.pid
     finally:
         process.kill()
         process.wait()

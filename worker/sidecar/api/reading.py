@@ -71,11 +71,17 @@ async def read_body(operation: Operation, request: web.Request, limit: int) -> B
 async def _read(request: web.Request, limit: int) -> bytes:
     if (request.content_length or 0) > limit:
         raise _too_large(limit)
+    content = request.content
+    if content.is_eof() and content.exception() is None:  # most are here with their heads
+        raw = content.read_nowait()
+        if len(raw) > limit:
+            raise _too_large(limit)
+        return raw
     chunks: list[bytes] = []
     size = 0
     try:
         async with asyncio.timeout(_BODY_TIMEOUT):
-            async for chunk in request.content.iter_any():
+            async for chunk in content.iter_any():
                 size += len(chunk)
                 if size > limit:
                     raise _too_large(limit)

@@ -186,6 +186,23 @@ async def test_a_large_body_is_refused_told_or_not_how_large(test_api: httpx.Asy
         assert "1024" in reply.json()["error"]["message"]
 
 
+async def test_so_is_one_that_came_with_its_head(test_api: httpx.AsyncClient) -> None:
+    """In one packet, and without its length: there is nothing to wait for."""
+    url = test_api.base_url
+    for size, status in ((1000, b"200"), (1025, b"413")):
+        body = b'{"text": "x"}'.ljust(size)
+        reader, writer = await asyncio.open_connection(url.host, url.port)
+        writer.write(
+            b"POST /api/v1/echo HTTP/1.1\r\nHost: localhost\r\nX-Requested-With: x\r\n"
+            b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+            b"%x\r\n%b\r\n0\r\n\r\n" % (size, body)
+        )
+        async with asyncio.timeout(10):
+            line = await reader.readline()
+        writer.close()
+        assert line.split()[1] == status
+
+
 @pytest.mark.parametrize(
     ("query", "field"),
     [
