@@ -6,7 +6,7 @@ create table schedules (
     name            text primary key,
     job             text not null,
     kind            text not null check (kind in ('declared', 'report')),
-    tenant_id       uuid,
+    tenant_id       uuid references tenants on delete cascade,
     -- What its runs get beside `due_at`.
     payload         jsonb not null default '{}',
     -- A crontab line, `every <seconds>`, or `off`.
@@ -64,6 +64,8 @@ create table schedule_ticks (
 create unique index schedule_ticks_once on schedule_ticks (schedule, due_at) where not is_by_hand;
 create index schedule_ticks_by_schedule on schedule_ticks (schedule, tick_id desc);
 create unique index schedule_ticks_by_run on schedule_ticks (run_id);
+create index schedule_ticks_open on schedule_ticks (fired_at)
+ where state is null or state in ('retrying', 'snoozed', 'released');
 
 -- Reports that a tenant's people want again and again.
 create table report_schedules (

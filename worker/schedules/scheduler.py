@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import asyncpg
 
+from worker.background import cancel
 from worker.schedules.changing import declare
 from worker.schedules.firing import fire_due
 from worker.schedules.plan import Plan
@@ -35,24 +36,43 @@ class Scheduler:
         self._declared_at = float("-inf")
         self._looked_at = time.monotonic()
         self._is_away = False
+        self._step: asyncio.Task[float] | None = None
 
     async def run(self) -> None:
         """For ever; troubles are logged and waited out, and what was due then is caught up."""
         pause = _PAUSES[0]
-        while True:
-            try:
-                async with asyncio.timeout(_PATIENCE):
-                    wait = await self.step()
-                self._looked_at, self._is_away, pause = time.monotonic(), False, _PAUSES[0]
-            except _AWAY as error:
-                if not self._is_away:
-                    _log.warning("Schedules wait", error_type=type(error).__name__)
-                self._is_away, wait = True, pause
-                pause = min(pause * 2, _PAUSES[1])
-            except Exception:  # noqa: BLE001 - the others' ticks are not to be lost with one's
-                _log.exception("Schedules failed, and go on")
-                wait = _PAUSES[1]
-            await asyncio.sleep(wait)
+        try:
+            while True:
+                try:
+                    wait = await self._look()
+                    self._looked_at, self._is_away, pause = time.monotonic(), False, _PAUSES[0]
+                except _AWAY as error:
+                    if not self._is_away:
+                        _log.warning("Schedules wait", error_type=type(error).__name__)
+                    self._is_away, wait = True, pause
+                    pause = min(pause * 2, _PAUSES[1])
+                except Exception:  # noqa: BLE001 - the others' ticks are not to be lost with one's
+                    _log.exception("Schedules failed, and go on")
+                    wait = _PAUSES[1]
+                await asyncio.sleep(wait)
+        finally:
+            await cancel([] if self._step is None else [self._step])
+
+    async def _look(self) -> float:
+        """A step, for `_PATIENCE` at most. One whose PostgreSQL hangs may take a minute to be
+        cancelled (the driver waits for its connection): until then there is no other.
+        """
+        if self._step is None:
+            self._step = asyncio.create_task(self.step(), name="schedules")
+        step = self._step
+        await asyncio.wait({step}, timeout=_PATIENCE)
+        if not step.done():
+            step.cancel()
+            raise TimeoutError
+        self._step = None
+        if step.cancelled():
+            raise TimeoutError
+        return step.result()
 
     async def declare(self) -> None:
         """Have PostgreSQL know these schedules; a minute later if somebody holds one of them."""
