@@ -35,7 +35,10 @@ create table schedules (
     last_success_at timestamptz,
     created_at      timestamptz not null default now(),
     -- When a worker said last that its code declares it.
-    seen_at         timestamptz not null default now()
+    seen_at         timestamptz not null default now(),
+    -- When one said so last whose code has these very times, and when the newest of those started.
+    said_at         timestamptz not null default now(),
+    said_since      timestamptz not null default 'epoch'
 );
 
 create index schedules_due on schedules (next_due_at) where paused_at is null;

@@ -21,7 +21,7 @@ _LONGEST_IDLE = timedelta(seconds=5)
 _COLUMNS = """
     name, job, kind, tenant_id, payload, line, tz, catch_up, catch_up_window, may_overlap,
     anchor_at, next_due_at, paused_at, paused_by, active_run_id, active_outbox_id, error, fired,
-    succeeded, failed, missed, last_success_at, seen_at
+    succeeded, failed, missed, last_success_at, seen_at, said_at, said_since
 """
 
 
@@ -117,7 +117,28 @@ async def change(
 
 
 async def seen(connection: Connection, names: Sequence[str]) -> None:
+    """Their code declares them, with these or other times."""
     await connection.execute("update schedules set seen_at = now() where name = any($1)", names)
+
+
+async def said(connection: Connection, names: Sequence[str], since: datetime) -> None:
+    """A process that runs since then has the times that they have."""
+    await connection.execute(
+        """
+        update schedules set said_at = now(), said_since = greatest(said_since, $2)
+         where name = any($1)
+        """,
+        names,
+        since,
+    )
+
+
+async def last_due(connection: Connection, name: str) -> datetime | None:
+    """The newest tick that fired."""
+    instant: datetime | None = await connection.fetchval(
+        "select max(due_at) from schedule_ticks where schedule = $1 and not is_by_hand", name
+    )
+    return instant
 
 
 async def forget_unseen(db: Db, age: timedelta) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import asyncpg
 
 from worker.background import cancel
+from worker.clock import utc_now
 from worker.schedules.changing import declare
 from worker.schedules.firing import fire_due
 from worker.schedules.plan import Plan
@@ -33,6 +34,7 @@ class Scheduler:
         self._plans = plans
         self._names = list(plans)
         self._jobs = jobs
+        self._started_at = utc_now()
         self._declared_at = float("-inf")
         self._looked_at = time.monotonic()
         self._is_away = False
@@ -77,7 +79,7 @@ class Scheduler:
     async def declare(self) -> None:
         """Have PostgreSQL know these schedules; a minute later if somebody holds one of them."""
         try:
-            await declare(self._db, self._plans)
+            await declare(self._db, self._plans, since=self._started_at)
         except asyncpg.LockNotAvailableError:
             _log.warning("Schedules are declared later: somebody holds one")
         self._declared_at = time.monotonic()
