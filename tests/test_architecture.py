@@ -29,6 +29,7 @@ WITH_TABLES = (
     "ledger/ticks",
     "migrate",
     "outbox/troubles",
+    "schedules/figures",
     "schedules/reports",
     "schedules/views",
     "suppressions",

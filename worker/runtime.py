@@ -28,6 +28,7 @@ from worker.rates import RateWriter, Tally
 from worker.rates import prune as prune_rates
 from worker.retention import Keep, Retention
 from worker.schedules import Plan, Scheduler, plans_of, reports
+from worker.schedules.figures import CronRefresh
 from worker.schedules.queries import forget_unseen
 from worker.settings import Settings, SettingsError
 from worker.sidecar.api.app import Api
@@ -86,14 +87,14 @@ async def open_runtime(
     metrics = Metrics(((job.queue, job.name) for job in all_jobs()), version=__version__)
     health = Health(service=settings.service_name, version=__version__)
     async with AsyncExitStack() as stack:
-        unsubscribing, api = Unsubscribing(), Api(settings)
+        unsubscribing, api, crons = Unsubscribing(), Api(settings), CronRefresh(metrics)
         siblings = None
         if member is not None:
             siblings = Siblings(member, health, patience=settings.start_timeout)
         sidecar = Sidecar(
             health,
             metrics,
-            refresh=lambda: _refresh(pool, metrics, queues),
+            refresh=lambda: _refresh(pool, metrics, queues, crons),
             merge=siblings.merge if siblings else None,
             routes=[*unsubscribing.routes(), *api.routes()],
         )
@@ -114,7 +115,9 @@ async def open_runtime(
         status = Status.of(settings, pool, health, tells_queues=not (member and member.number))
         services = Services.of(resources, health, status.rates)
         await stack.enter_async_context(api.serving(services))
-        scheduler = Scheduler(resources.db, _plans(settings), jobs=[reports.JOB])
+        plans = _plans(settings)
+        scheduler = Scheduler(resources.db, plans, jobs=[reports.JOB])
+        crons.db, crons.names = resources.db, list(plans)
         await scheduler.declare()  # they can be started by hand, also where none fires
         if has_schedules:
             status.watch(scheduler)
@@ -235,8 +238,10 @@ async def _adding(writer: RateWriter) -> AsyncIterator[None]:
             _log.warning("The last rates are lost", error_type=type(error).__name__)
 
 
-async def _refresh(pool: Pool, metrics: Metrics, queues: list[Queue]) -> None:
-    metrics.set_queue_sizes(await sizes(pool, queues))
+async def _refresh(pool: Pool, metrics: Metrics, queues: list[Queue], crons: CronRefresh) -> None:
+    """Side by side: where one is away the other is told all the same."""
+    found, _ = await asyncio.gather(sizes(pool, queues), crons())
+    metrics.set_queue_sizes(found)
 
 
 async def _check_redis(pool: Pool) -> Mapping[str, object]:

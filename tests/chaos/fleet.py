@@ -49,7 +49,15 @@ class WorkerProcess:
 class Fleet:
     """`size` workers that serve at any time, or are being started."""
 
-    def __init__(self, directory: Path, environment: Mapping[str, str], *, name: str) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        environment: Mapping[str, str],
+        *,
+        name: str,
+        app: str = "tests.chaos.app",
+    ) -> None:
+        self._app = app
         self._directory = directory
         self._environment = environment
         self._name = name
@@ -69,7 +77,7 @@ class Fleet:
         log = self._directory / "logs" / f"{name}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "arq", "tests.chaos.app.WorkerSettings"],
+                [sys.executable, "-m", "arq", f"{self._app}.WorkerSettings"],
                 cwd=self._directory,
                 env=environment,
                 stdin=subprocess.DEVNULL,

@@ -6,8 +6,11 @@ from typing import Any
 import asyncpg
 import orjson
 
+from worker.ending import State
 from worker.ledger.sieve import Entry
 from worker.records import AttemptRecord
+
+_FINAL = [state.value for state in State if state.is_final]
 
 
 async def write_ticks(db: "asyncpg.Pool[asyncpg.Record]", entries: Sequence[Entry]) -> None:
@@ -19,7 +22,8 @@ async def write_ticks(db: "asyncpg.Pool[asyncpg.Record]", entries: Sequence[Entr
     for _, raw in entries:
         record = AttemptRecord.from_bytes(raw)
         known = newest.get(record.run_id)
-        if known is None or known["ended_at"] < record.ended_at:
+        # By their order, and not by their times: workers' clocks differ.
+        if known is None or not known["state"].is_final:
             newest[record.run_id] = {
                 "run_id": record.run_id.replace("\x00", ""),
                 "state": record.state,
@@ -37,8 +41,8 @@ async def write_ticks(db: "asyncpg.Pool[asyncpg.Record]", entries: Sequence[Entr
                  = (new.state, new.attempt, new.started_at, new.ended_at, new.error_type,
                     new.result)
               from json_populate_recordset(null::schedule_ticks, $1) as new
-             where tick.run_id = new.run_id
-               and (tick.ended_at is null or tick.ended_at < new.ended_at)
+             where tick.run_id = new.run_id and not coalesce(tick.state = any($2), false)
+               and (new.state = any($2) or tick.ended_at is null or tick.ended_at < new.ended_at)
             returning tick.schedule, tick.state, tick.ended_at
         ), counted as (
             select schedule,
@@ -54,6 +58,7 @@ async def write_ticks(db: "asyncpg.Pool[asyncpg.Record]", entries: Sequence[Entr
           from counted where schedules.name = counted.schedule
         """,
         orjson.dumps(list(newest.values())).decode(),
+        _FINAL,
     )
 
 

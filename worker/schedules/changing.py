@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from secrets import token_hex
 
 from worker.records import TICK
@@ -12,6 +12,8 @@ from worker.schedules.firing import start_run
 from worker.schedules.plan import Plan
 from worker.schedules.queries import Connection, Db
 from worker.schedules.row import NewTick, ScheduleRow
+
+_LOCK_WAIT = timedelta(seconds=2)
 
 
 class UnknownScheduleError(Exception):
@@ -37,12 +39,15 @@ class Started:
 async def declare(db: Db, plans: Mapping[str, Plan]) -> None:
     """Have PostgreSQL know these schedules as they are now; what is due already stays due.
 
-    Said again and again, so that after a deploy the newest version has the last word.
+    Said again and again, so that after a deploy the newest version has the last word. Raises
+    asyncpg.LockNotAvailableError when somebody holds one of them for seconds.
     """
     async with db.acquire() as connection, connection.transaction():
+        await queries.limit_transaction(connection, lock_wait=_LOCK_WAIT)
         await queries.lock_all(connection)
-        at = (await queries.now(connection)).replace(microsecond=0)
         known = await queries.of_names(connection, list(plans))
+        # Behind the locks: what fired while we waited for them is not to come again.
+        at = (await queries.now(connection)).replace(microsecond=0)
         for name, plan in sorted(plans.items()):
             row = known.get(name)
             if row is None:

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from jobs.kit import PayloadError
-from worker.enqueuer import UnknownJobError
+import asyncpg
+
 from worker.outbox import enqueue_in
 from worker.records import TICK
 from worker.schedules import queries
@@ -14,6 +14,12 @@ from worker.telemetry.logs import get_logger
 
 _MOST = 20  # schedules that one transaction fires
 _TRY_AGAIN = timedelta(minutes=1)
+_LOCK_WAIT = timedelta(seconds=2)
+_ITS_OWN = (  # errors of PostgreSQL and the driver that are one schedule's, and come again
+    asyncpg.DataError,
+    asyncpg.IntegrityConstraintViolationError,
+    ValueError,
+)
 _log = get_logger(__name__)
 
 
@@ -24,6 +30,7 @@ async def fire_due(db: Db, names: Sequence[str], jobs: Sequence[str]) -> int:
     fired.
     """
     async with db.acquire() as connection, connection.transaction():
+        await queries.limit_transaction(connection, lock_wait=_LOCK_WAIT)
         at = await queries.now(connection)
         due = await queries.lock_due(connection, names, jobs, at, _MOST)
         rows = [row.active_outbox_id for row in due if row.active_outbox_id is not None]
@@ -57,13 +64,26 @@ def run_id_of(name: str, due_at: datetime) -> str:
 
 
 async def _fire(connection: Connection, row: ScheduleRow, at: datetime) -> None:
-    """One that cannot fire is tried again in a minute, and holds up no other."""
+    """One that cannot fire, whatever somebody wrote into its row, is tried again in a minute, and
+    holds up no other.
+    """
     try:
         async with connection.transaction():
             await _fire_or_raise(connection, row, at)
-    except (PayloadError, UnknownJobError, ValueError, KeyError) as error:
-        _log.error("Schedule cannot fire", schedule=row.name, error_type=type(error).__name__)
-        await queries.hold_back(connection, row.name, str(error)[:500], at + _TRY_AGAIN)
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        if not isinstance(error, _ITS_OWN):
+            raise
+        await _hold_back(connection, row, error, at)
+    except Exception as error:  # noqa: BLE001 - a broken line, zone or payload has errors of all kinds
+        await _hold_back(connection, row, error, at)
+
+
+async def _hold_back(
+    connection: Connection, row: ScheduleRow, error: Exception, at: datetime
+) -> None:
+    _log.error("Schedule cannot fire", schedule=row.name, error_type=type(error).__name__)
+    why = str(error) or type(error).__name__
+    await queries.hold_back(connection, row.name, why[:500], at + _TRY_AGAIN)
 
 
 async def _fire_or_raise(connection: Connection, row: ScheduleRow, at: datetime) -> None:

@@ -7,15 +7,17 @@ from itertools import islice, takewhile
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from cronsim import CronSim
+from cronsim import CronSim, CronSimError
 
 from jobs.kit import Cron, Every, OnDemand, Schedule, Setting
-from jobs.kit.schedule import CatchUp, checked_line, checked_zone
+from jobs.kit.schedule import CatchUp, checked_interval, checked_line, checked_zone
 
 ON_DEMAND: Final = "off"
 MOST: Final = 1000  # ticks that are counted at once
 # How late a tick may be that `skip` lets fire: the time in which somebody looks.
 FRESH: Final = timedelta(minutes=1)
+# What lines and zones raise that nobody has checked: written into the table by hand.
+UNREADABLE: Final = (CronSimError, ValueError, KeyError, OverflowError)
 _EVERY: Final = "every "
 _LAST_YEAR: Final = 9990  # behind it the calendar ends
 _MINUTE: Final = timedelta(minutes=1)
@@ -57,10 +59,10 @@ class Plan:
 
     @property
     def interval(self) -> timedelta | None:
-        """None for crontab lines."""
+        """None for crontab lines. Raises ValueError for one that nobody checked."""
         if not self.line.startswith(_EVERY):
             return None
-        return timedelta(seconds=int(self.line.removeprefix(_EVERY)))
+        return timedelta(seconds=checked_interval(int(self.line.removeprefix(_EVERY))))
 
     def first_after(self, instant: datetime) -> datetime | None:
         """The first tick of a schedule that is new: an interval begins at once."""

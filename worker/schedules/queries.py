@@ -17,6 +17,7 @@ Connection: TypeAlias = (
 Db: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
 KEPT_TICKS = 100  # of each schedule
+_LONGEST_IDLE = timedelta(seconds=5)
 _COLUMNS = """
     name, job, kind, tenant_id, payload, line, tz, catch_up, catch_up_window, may_overlap,
     anchor_at, next_due_at, paused_at, paused_by, active_run_id, active_outbox_id, error, fired,
@@ -28,6 +29,20 @@ async def now(connection: Connection) -> datetime:
     """PostgreSQL's clock: one for all workers."""
     instant: datetime = await connection.fetchval("select clock_timestamp()")
     return instant
+
+
+async def limit_transaction(connection: Connection, *, lock_wait: timedelta) -> None:
+    """A worker that is frozen in this transaction loses it, and its locks, in some seconds; and
+    this one waits no longer than that for what others lock.
+    """
+    await connection.execute(
+        """
+        select set_config('idle_in_transaction_session_timeout', $1, true),
+               set_config('lock_timeout', $2, true)
+        """,
+        str(int(_LONGEST_IDLE / timedelta(milliseconds=1))),
+        str(int(lock_wait / timedelta(milliseconds=1))),
+    )
 
 
 async def lock_all(connection: Connection) -> None:
@@ -221,19 +236,22 @@ async def hold_back(connection: Connection, name: str, error: str, until: dateti
     )
 
 
-async def seconds_to_next(db: Db, names: Sequence[str], jobs: Sequence[str]) -> float | None:
-    """Until something is due next; less than nothing when it is already, None when nothing is."""
-    seconds: float | None = await db.fetchval(
+async def next_due(db: Db, names: Sequence[str], jobs: Sequence[str]) -> tuple[bool, float | None]:
+    """Is something due? And in how many seconds is the next one that is not yet; None: never."""
+    row = await db.fetchrow(
         """
-        select extract(epoch from min(greatest(next_due_at, retry_at)) - clock_timestamp())::float8
-          from schedules
-         where paused_at is null and next_due_at is not null
-           and (name = any($1) or (kind = 'report' and job = any($2)))
+        select coalesce(bool_or(due.at <= clock.at), false) as is_due,
+               extract(epoch from min(due.at - clock.at) filter (where due.at > clock.at))::float8
+                   as seconds
+          from (select clock_timestamp() as at) as clock,
+               (select greatest(next_due_at, retry_at) as at from schedules
+                 where paused_at is null and next_due_at is not null
+                   and (name = any($1) or (kind = 'report' and job = any($2)))) as due
         """,
         names,
         jobs,
     )
-    return seconds
+    return (False, None) if row is None else (row["is_due"], row["seconds"])
 
 
 async def pause(connection: Connection, name: str, by: str) -> None:

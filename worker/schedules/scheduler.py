@@ -9,7 +9,7 @@ import asyncpg
 from worker.schedules.changing import declare
 from worker.schedules.firing import fire_due
 from worker.schedules.plan import Plan
-from worker.schedules.queries import Db, seconds_to_next
+from worker.schedules.queries import Db, next_due
 from worker.telemetry.logs import get_logger
 
 _LONGEST = 5.0  # seconds between two looks: so late may a new schedule of somebody's be, at most
@@ -55,19 +55,22 @@ class Scheduler:
             await asyncio.sleep(wait)
 
     async def declare(self) -> None:
-        """Have PostgreSQL know these schedules."""
-        await declare(self._db, self._plans)
+        """Have PostgreSQL know these schedules; a minute later if somebody holds one of them."""
+        try:
+            await declare(self._db, self._plans)
+        except asyncpg.LockNotAvailableError:
+            _log.warning("Schedules are declared later: somebody holds one")
         self._declared_at = time.monotonic()
 
     async def step(self) -> float:
         """Fire what is due; returns in how many seconds to look again."""
         if time.monotonic() - self._declared_at >= _DECLARE_EVERY:
             await self.declare()
-        seconds = await seconds_to_next(self._db, self._names, self._jobs)
-        if seconds is None or seconds > 0:
-            return min(seconds or _LONGEST, _LONGEST)
-        fired = await fire_due(self._db, self._names, self._jobs)
-        return 0 if fired else _WAITING
+        is_due, seconds = await next_due(self._db, self._names, self._jobs)
+        if is_due and await fire_due(self._db, self._names, self._jobs):
+            return 0
+        longest = _WAITING if is_due else _LONGEST
+        return longest if seconds is None else min(seconds, longest)
 
     @property
     def name(self) -> str:

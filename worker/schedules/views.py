@@ -1,7 +1,6 @@
 """Schedules as people look at them: what is due when, what became of the last ticks."""
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -10,11 +9,11 @@ from uuid import UUID
 
 import asyncpg
 import orjson
-from cronsim import CronSim, CronSimError
+from cronsim import CronSim
 
 from jobs.kit import discover
 from worker.schedules.declared import schedule_name
-from worker.schedules.plan import ON_DEMAND, Plan
+from worker.schedules.plan import ON_DEMAND, UNREADABLE, Plan
 from worker.schedules.queries import Db
 from worker.schedules.row import Kind
 
@@ -102,27 +101,29 @@ class ScheduleView:
         """The next that are due, while it is not paused."""
         if self.next_due_at is None or self.paused_at is not None:
             return []
-        plan = Plan(line=self.line, tz=self.tz)
-        with suppress(ValueError):  # somebody broke the line: `error` says so
-            later = plan.ticks(self.next_due_at, anchor=self.anchor_at)
-            return [self.next_due_at, *islice(later, min(count, _MOST_NEXT) - 1)]
-        return [self.next_due_at]
+        plan, number = Plan(line=self.line, tz=self.tz), min(count, _MOST_NEXT) - 1
+        try:
+            later = list(islice(plan.ticks(self.next_due_at, anchor=self.anchor_at), number))
+        except UNREADABLE:
+            later = []
+        return [self.next_due_at, *later]
 
 
 def in_words(line: str) -> str:
-    """`0 9 * * 1-5` is "At 09:00 on Monday through Friday"."""
-    with suppress(ValueError, CronSimError):  # as above
-        return _in_words(line)
-    return line
+    """`0 9 * * 1-5` is "At 09:00 on Monday through Friday"; what nobody can read stays as it is."""
+    try:
+        interval = Plan(line=line, tz="UTC").interval
+        if interval is not None:
+            return _every(interval)
+        return "On demand" if line == ON_DEMAND else str(CronSim(line, _SOME_DAY).explain())
+    except UNREADABLE:
+        return line
 
 
-def _in_words(line: str) -> str:
-    interval = Plan(line=line, tz="UTC").interval
-    if interval is not None:
-        length, unit = next(one for one in _UNITS if not interval % one[0])
-        number = interval // length
-        return f"Every {unit}" if number == 1 else f"Every {number} {unit}s"
-    return "On demand" if line == ON_DEMAND else str(CronSim(line, _SOME_DAY).explain())
+def _every(interval: timedelta) -> str:
+    length, unit = next(one for one in _UNITS if not interval % one[0])
+    number = interval // length
+    return f"Every {unit}" if number == 1 else f"Every {number} {unit}s"
 
 
 _TICK = ", ".join(TickView.__slots__)

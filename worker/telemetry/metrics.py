@@ -1,7 +1,8 @@
 """Metrics of this process for Prometheus, in a registry of its own.
 
-Labels are closed sets or bounded ones, never ids, addresses or tenants. `worker_queue_size` is the
-whole cluster's and every replica tells it: aggregate it with `max by (queue, state)`, not `sum`.
+Labels are closed sets or bounded ones, never ids, addresses or tenants. `worker_queue_size` and
+`worker_cron_…` are the whole cluster's and every replica tells them: aggregate them with `max by
+(queue, state)` or `max by (cron)`, not `sum`.
 """
 
 import platform
@@ -26,6 +27,7 @@ from typing_extensions import override
 from jobs.kit.context import Meter
 from jobs.kit.queue import QUEUES
 from worker import __version__
+from worker.telemetry.cron_metrics import CronMetrics
 
 Status = Literal["success", "failed", "retried", "cancelled", "expired", "snoozed", "interrupted"]
 
@@ -62,6 +64,7 @@ class Metrics(Meter):
 
     active_jobs  by queue: attempts running in this process
     lease_lost   by queue: leases lost while running
+    crons        what PostgreSQL says of schedules
     """
 
     def __init__(self, jobs: Iterable[tuple[str, str]], *, version: str = __version__) -> None:
@@ -153,13 +156,16 @@ class Metrics(Meter):
         )
         for status in ("enqueued", "repeated", "failed", "again"):
             self._outbox.labels(status)
+        self.crons = CronMetrics()
+        self.registry.register(self.crons)
         self._collect_errors = Counter(
             "worker_metrics_collect_errors",
             "Failures to collect what a scrape asks others for.",
             ["collector"],
             registry=self.registry,
         )
-        self._collect_errors.labels("cluster")
+        for collector in ("cluster", "schedules"):
+            self._collect_errors.labels(collector)
 
     def attempts_ended(
         self,
