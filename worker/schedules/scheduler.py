@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import asyncpg
 
 from worker.schedules.changing import declare
-from worker.schedules.firing import fire_due
+from worker.schedules.firing import MOST, fire_due
 from worker.schedules.plan import Plan
 from worker.schedules.queries import Db, next_due
 from worker.telemetry.logs import get_logger
@@ -34,7 +34,7 @@ class Scheduler:
         self._jobs = jobs
         self._declared_at = float("-inf")
         self._looked_at = time.monotonic()
-        self._is_away = False
+        self._is_away = self._is_more = False
 
     async def run(self) -> None:
         """For ever; troubles are logged and waited out, and what was due then is caught up."""
@@ -66,8 +66,12 @@ class Scheduler:
         """Fire what is due; returns in how many seconds to look again."""
         if time.monotonic() - self._declared_at >= _DECLARE_EVERY:
             await self.declare()
-        is_due, seconds = await next_due(self._db, self._names, self._jobs)
-        if is_due and await fire_due(self._db, self._names, self._jobs):
+        is_due, seconds = True, None
+        if not self._is_more:  # of ten thousand schedules that takes as long as to fire some
+            is_due, seconds = await next_due(self._db, self._names, self._jobs)
+        fired = await fire_due(self._db, self._names, self._jobs) if is_due else 0
+        self._is_more = fired >= MOST
+        if fired:
             return 0
         longest = _WAITING if is_due else _LONGEST
         return longest if seconds is None else min(seconds, longest)
