@@ -215,3 +215,24 @@ async def test_many_that_people_set_up_make_no_declared_one_late(db: Db) -> None
         waits.append(await scheduler.step())
     assert await db.fetchval("select count(*) from schedule_ticks") == 51
     assert waits[-1] > 1
+
+
+async def test_two_versions_with_lines_of_their_own_fire_no_tick_twice(db: Db) -> None:
+    versions = [
+        Scheduler(db, plans(NAME, schedule=Every(seconds, overlaps=True))) for seconds in (1, 2)
+    ]
+
+    async def insist(version: Scheduler) -> None:
+        for _ in range(40):
+            await version.declare()
+            await version.step()
+            await asyncio.sleep(0.05)
+
+    await asyncio.gather(*(insist(version) for version in versions))
+
+    due = [tick["due_at"] for tick in await ticks(db, NAME)]
+    anchor = (await row(db))["anchor_at"]
+    assert len(due) >= 2
+    assert due == sorted(set(due))
+    assert {(at - anchor).total_seconds() % 1 for at in due} == {0}
+    assert await db.fetchval("select count(*) from outbox") == len(due)
