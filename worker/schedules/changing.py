@@ -47,6 +47,7 @@ async def declare(db: Db, plans: Mapping[str, Plan]) -> None:
         known = await queries.of_names(connection, list(plans))
         # Behind the locks: what fired while we waited for them is not to come again.
         at = (await queries.now(connection)).replace(microsecond=0)
+        fired = await queries.last_fired(connection, list(plans))
         for name, plan in sorted(plans.items()):
             row = known.get(name)
             if row is None:
@@ -60,15 +61,19 @@ async def declare(db: Db, plans: Mapping[str, Plan]) -> None:
                     next_due_at=plan.first_after(at),
                 )
                 continue
-            following = _following(row, plan, at)
+            following = _following(row, plan, at, fired.get(name, at))
             if (row.plan, row.next_due_at) != (plan, following):
                 await queries.change(connection, name, plan=plan, next_due_at=following)
         await queries.seen(connection, list(plans))
 
 
-def _following(row: ScheduleRow, plan: Plan, at: datetime) -> datetime | None:
-    """Reckoned anew also for a schedule that did not change: zones do."""
-    following = plan.next_after(at, anchor=row.anchor_at)
+def _following(
+    row: ScheduleRow, plan: Plan, at: datetime, fired_until: datetime
+) -> datetime | None:
+    """Reckoned anew also for a schedule that did not change: zones do. Never before the last tick
+    that fired: PostgreSQL's clock may go back, with a server that takes another's place.
+    """
+    following = plan.next_after(max(at, fired_until), anchor=row.anchor_at)
     is_due = row.next_due_at is not None and row.next_due_at <= at
     return row.next_due_at if is_due and following is not None else following
 

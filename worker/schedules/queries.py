@@ -58,6 +58,18 @@ async def of_names(connection: Connection, names: Sequence[str]) -> dict[str, Sc
     return {row["name"]: schedule_of(row) for row in rows}
 
 
+async def last_fired(connection: Connection, names: Sequence[str]) -> dict[str, datetime]:
+    """The newest tick of each schedule that has fired one."""
+    rows = await connection.fetch(
+        """
+        select schedule, max(due_at) as due_at from schedule_ticks
+         where schedule = any($1) and not is_by_hand group by schedule
+        """,
+        names,
+    )
+    return {row["schedule"]: row["due_at"] for row in rows}
+
+
 async def get(connection: Connection, name: str) -> ScheduleRow | None:
     """Locked until the transaction ends."""
     return (await of_names(connection, [name])).get(name)

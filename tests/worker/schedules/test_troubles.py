@@ -236,3 +236,15 @@ async def test_two_versions_with_lines_of_their_own_fire_no_tick_twice(db: Db) -
     assert due == sorted(set(due))
     assert {(at - anchor).total_seconds() % 1 for at in due} == {0}
     assert await db.fetchval("select count(*) from outbox") == len(due)
+
+
+async def test_a_clock_of_postgresql_that_goes_back_has_nothing_fire_again(db: Db) -> None:
+    await declare(db, plans(NAME, schedule=Every(1)))
+    await fire_due(db, [NAME], [])
+    for table, column in (("schedule_ticks", "due_at"), ("schedules", "next_due_at")):
+        await db.execute(f"update {table} set {column} = {column} + interval '1 hour'")  # noqa: S608 - own words
+    before = await row(db)
+
+    await declare(db, plans(NAME, schedule=Every(1)))
+
+    assert (await row(db))["next_due_at"] == before["next_due_at"]
