@@ -53,6 +53,7 @@ async def declare(db: Db, plans: Mapping[str, Plan], *, since: datetime | None =
         # Behind the locks: what fired while we waited for them is not to come again.
         now = await queries.now(connection)
         at, since = now.replace(microsecond=0), since or now
+        fired = await queries.last_fired(connection, list(plans))
         ours = []
         for name, plan in sorted(plans.items()):
             row = known.get(name)
@@ -69,7 +70,7 @@ async def declare(db: Db, plans: Mapping[str, Plan], *, since: datetime | None =
             elif row.plan != plan and not _has_our_way(row, since, at):
                 continue
             else:
-                await _follow(connection, row, plan, at)
+                await _follow(connection, row, plan, at, fired.get(name))
             ours.append(name)
         await queries.said(connection, ours, since)
         await queries.seen(connection, list(plans))
@@ -79,16 +80,17 @@ def _has_our_way(row: ScheduleRow, since: datetime, at: datetime) -> bool:
     return since >= row.said_since or at - row.said_at > _SILENCE
 
 
-async def _follow(connection: Connection, row: ScheduleRow, plan: Plan, at: datetime) -> None:
-    """Reckoned anew also for a schedule that did not change: zones do.
+async def _follow(
+    connection: Connection, row: ScheduleRow, plan: Plan, at: datetime, fired: datetime | None
+) -> None:
+    """Reckoned anew also for a schedule that did not change: zones do. Never before the last tick
+    that fired: PostgreSQL's clock may go back, with a server that takes another's place.
 
     One that changed starts from its last tick, some minutes back at most: while versions with
     different times are there, a tick of the new ones must not fall between them.
     """
-    since = at
-    if row.plan != plan:
-        last = await queries.last_due(connection, row.name) or row.anchor_at
-        since = min(max(last, at - _OVERLAP), at)
+    since = at if row.plan == plan else min(max(row.anchor_at, at - _OVERLAP), at)
+    since = since if fired is None else max(since, fired)
     following = plan.next_after(since, anchor=row.anchor_at)
     is_due = row.next_due_at is not None and row.next_due_at <= at
     if is_due and following is not None:

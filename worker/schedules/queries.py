@@ -58,6 +58,18 @@ async def of_names(connection: Connection, names: Sequence[str]) -> dict[str, Sc
     return {row["name"]: schedule_of(row) for row in rows}
 
 
+async def last_fired(connection: Connection, names: Sequence[str]) -> dict[str, datetime]:
+    """The newest tick of each schedule that has fired one."""
+    rows = await connection.fetch(
+        """
+        select schedule, max(due_at) as due_at from schedule_ticks
+         where schedule = any($1) and not is_by_hand group by schedule
+        """,
+        names,
+    )
+    return {row["schedule"]: row["due_at"] for row in rows}
+
+
 async def get(connection: Connection, name: str) -> ScheduleRow | None:
     """Locked until the transaction ends."""
     return (await of_names(connection, [name])).get(name)
@@ -133,14 +145,6 @@ async def said(connection: Connection, names: Sequence[str], since: datetime) ->
     )
 
 
-async def last_due(connection: Connection, name: str) -> datetime | None:
-    """The newest tick that fired."""
-    instant: datetime | None = await connection.fetchval(
-        "select max(due_at) from schedule_ticks where schedule = $1 and not is_by_hand", name
-    )
-    return instant
-
-
 async def forget_unseen(db: Db, age: timedelta) -> int:
     """Those that no code has declared for so long; returns how many went."""
     gone = await db.fetch(
@@ -166,7 +170,7 @@ async def lock_due(
            and (name = any($1) or (kind = 'report' and job = any($2)))
            and (may_overlap or active_outbox_id is null or not exists (
                    select from outbox where outbox_id = active_outbox_id and missing_at is null))
-         order by next_due_at, name limit $4 for update of schedules skip locked
+         order by next_due_at limit $4 for update of schedules skip locked
         """,  # noqa: S608 - own columns
         names,
         jobs,
@@ -182,14 +186,6 @@ async def going_on(connection: Connection, outbox_ids: Sequence[int]) -> set[int
         "select outbox_id from outbox where outbox_id = any($1) and missing_at is null", outbox_ids
     )
     return {row["outbox_id"] for row in rows}
-
-
-async def last_outbox_id(connection: Connection) -> int:
-    """The row that this session inserted last."""
-    row_id: int = await connection.fetchval(
-        "select currval(pg_get_serial_sequence('outbox', 'outbox_id'))"
-    )
-    return row_id
 
 
 async def add_tick(connection: Connection, name: str, tick: NewTick, fired_at: datetime) -> bool:
@@ -212,25 +208,25 @@ async def add_tick(connection: Connection, name: str, tick: NewTick, fired_at: d
     return added is not None
 
 
-async def fired(connection: Connection, name: str, run_id: str, outbox_id: int) -> None:
-    """Its newest run is this one; the oldest of its ticks go."""
+async def fired(connection: Connection, name: str, run_id: str) -> None:
+    """Its newest run is this one, whose row this session inserted into the outbox last; the oldest
+    of its ticks go.
+    """
     await connection.execute(
         """
-        update schedules set active_run_id = $2, active_outbox_id = $3, fired = fired + 1
+        with gone as (
+            delete from schedule_ticks
+             where schedule = $1
+               and tick_id <= (select tick_id from schedule_ticks where schedule = $1
+                                order by tick_id desc offset $3 limit 1)
+        )
+        update schedules
+           set active_run_id = $2, fired = fired + 1,
+               active_outbox_id = currval(pg_get_serial_sequence('outbox', 'outbox_id'))
          where name = $1
         """,
         name,
         run_id,
-        outbox_id,
-    )
-    await connection.execute(
-        """
-        delete from schedule_ticks
-         where schedule = $1
-           and tick_id <= (select tick_id from schedule_ticks where schedule = $1
-                            order by tick_id desc offset $2 limit 1)
-        """,
-        name,
         KEPT_TICKS,
     )
 

@@ -9,7 +9,7 @@ import asyncpg
 from worker.background import cancel
 from worker.clock import utc_now
 from worker.schedules.changing import declare
-from worker.schedules.firing import fire_due
+from worker.schedules.firing import MOST, fire_due
 from worker.schedules.plan import Plan
 from worker.schedules.queries import Db, next_due
 from worker.telemetry.logs import get_logger
@@ -37,7 +37,7 @@ class Scheduler:
         self._started_at = utc_now()
         self._declared_at = float("-inf")
         self._looked_at = time.monotonic()
-        self._is_away = False
+        self._is_away = self._is_more = False
         self._step: asyncio.Task[float] | None = None
 
     async def run(self) -> None:
@@ -88,8 +88,12 @@ class Scheduler:
         """Fire what is due; returns in how many seconds to look again."""
         if time.monotonic() - self._declared_at >= _DECLARE_EVERY:
             await self.declare()
-        is_due, seconds = await next_due(self._db, self._names, self._jobs)
-        if is_due and await fire_due(self._db, self._names, self._jobs):
+        is_due, seconds = True, None
+        if not self._is_more:  # of ten thousand schedules that takes as long as to fire some
+            is_due, seconds = await next_due(self._db, self._names, self._jobs)
+        fired = await fire_due(self._db, self._names, self._jobs) if is_due else 0
+        self._is_more = fired >= MOST
+        if fired:
             return 0
         longest = _WAITING if is_due else _LONGEST
         return longest if seconds is None else min(seconds, longest)
