@@ -26,7 +26,7 @@ async def run_id(db: "Db") -> str:
     return str(await db.fetchval("select run_id from schedule_ticks"))
 
 
-async def end(db: "Db", run_id: str, state: str) -> None:
+async def end(db: "Db", run_id: str, state: str, ago: str = "3 minutes") -> None:
     """As a worker does that knows nothing of ticks."""
     is_over = state != "retrying"
     await db.execute(
@@ -34,11 +34,12 @@ async def end(db: "Db", run_id: str, state: str) -> None:
         insert into job_runs (run_id, job, queue, state, correlation_id, attempt, enqueued_at,
                               started_at, finished_at, event_id)
         values ($1, 'beat.note_tick', 'default', $2, 'c', 2, now(), now(),
-                case when $3 then now() end, '1-0')
+                case when $3 then now() - $4::text::interval end, '1-0')
         """,
         run_id,
         state,
         is_over,
+        ago,
     )
     await db.execute("delete from outbox")
 
@@ -61,6 +62,16 @@ async def test_what_history_knows_the_tick_learns_once(
     assert (tick["state"], tick["attempt"]) == (state, 2)
     assert (schedule["succeeded"], schedule["failed"]) == (succeeded, failed)
     assert (schedule["last_success_at"] is not None) == bool(succeeded)
+
+
+async def test_what_a_newer_worker_may_still_tell_more_of_is_left_to_it(
+    db: "Db", run_id: str
+) -> None:
+    await end(db, run_id, "succeeded", ago="1 minute")
+
+    await heal_ticks(db)
+
+    assert await db.fetchval("select state from schedule_ticks") is None
 
 
 async def test_a_run_that_is_not_over_is_left_alone(db: "Db", run_id: str) -> None:
