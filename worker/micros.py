@@ -1,4 +1,4 @@
-"""Instants as whole microseconds since 1970: what cursors are made of."""
+"""Instants as whole microseconds since 1970, of which cursors are made; and those of PostgreSQL."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -18,3 +18,12 @@ def instant_of_micros(text: str) -> datetime | None:
         return _EPOCH + int(text) * _MICROSECOND
     except (OverflowError, ValueError):
         return None
+
+
+def aware(at: datetime) -> datetime:
+    """An instant from PostgreSQL.
+
+    The first and the last that Python knows are infinite ones to asyncpg, which come back without
+    a time zone.
+    """
+    return at if at.tzinfo else at.replace(tzinfo=UTC)

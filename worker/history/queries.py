@@ -11,6 +11,7 @@ from worker.ending import State
 from worker.history.runs import Cursor, Filter, PastRun, TooBroadError
 from worker.history.where import AT, Search
 from worker.ledger.rows import stored_id
+from worker.micros import aware
 from worker.records import plain
 
 Db: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
@@ -162,7 +163,10 @@ async def outbox_run(db: Db, run_id: str) -> OutboxRun | None:
         """,
         stored_id(plain(run_id)),
     )
-    return OutboxRun(*rows[0]) if rows else None
+    if not rows:
+        return None
+    due_at = rows[0]["due_at"]
+    return OutboxRun(*rows[0])._replace(due_at=None if due_at is None else aware(due_at))
 
 
 async def origin_of(db: Db, run_id: str) -> str:

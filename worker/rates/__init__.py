@@ -6,7 +6,7 @@ seconds. A worker that is killed takes the counts of its last seconds with it; n
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import groupby
 
 from worker.clock import utc_now
@@ -82,7 +82,7 @@ async def rates(
         raise ValueError("period is some whole minutes")
     rows = await queries.sums(db, queue=queue, job=job, since=since, until=until, period=period)
     return [
-        _rates(name, at, period or until - since, list(group), until)
+        _rates(name, at or since.astimezone(UTC), period or until - since, list(group), until)
         for (at, name), group in groupby(rows, key=lambda row: (row["at"], row["queue"]))
     ]
 

@@ -68,15 +68,14 @@ async def sums(
     until: datetime,
     period: timedelta | None,
 ) -> list[asyncpg.Record]:
-    """A row for each period, queue and outcome; without a period one for all the time."""
+    """A row for each period, queue and outcome; without a period, and `at`, one for all."""
     waits, durations = (
         ", ".join(f"sum({column}[{step}])::bigint" for step in range(1, STEPS + 1))
         for column in ("waits", "durations")
     )
     return await db.fetch(
         f"""
-        select case when $5::interval is null then $3::timestamptz
-                    else date_bin($5, minute, timestamptz 'epoch') end as at,
+        select date_bin($5, minute, timestamptz 'epoch') as at,
                queue, outcome, sum(attempts)::bigint as attempts,
                sum(wait_ms) as wait_ms, max(longest_wait_ms) as longest_wait_ms,
                sum(duration_ms) as duration_ms, max(longest_duration_ms) as longest_duration_ms,

@@ -10,10 +10,11 @@ import socket
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final
-from uuid import uuid4
 
 from aiohttp import hdrs, web
 
+from worker.sidecar.answers import error_answer, secure
+from worker.sidecar.connections import Runner
 from worker.sidecar.health import Health, Report
 from worker.sidecar.listening import SidecarError, advice
 from worker.telemetry.logs import get_logger
@@ -22,17 +23,6 @@ from worker.telemetry.metrics import Metrics
 REFRESH_EVERY: Final = 5.0  # seconds
 REFRESH_TIMEOUT: Final = 2.0  # seconds
 _CLOSE_TIMEOUT: Final = 2.0  # seconds for answers under way when the sidecar stops
-
-# A page sets its own policy; what does not may load nothing.
-_HEADERS: Final = {
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; base-uri 'none'; frame-ancestors 'none'",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-}
 _STARTED: Final = web.RequestKey("answer_started", bool)
 _log = get_logger(__name__)
 
@@ -90,7 +80,7 @@ class Sidecar:
             await web.SockSite(runner, each).start()
 
     async def _set_up(self) -> web.AppRunner:
-        runner = web.AppRunner(self.app, access_log=None, shutdown_timeout=_CLOSE_TIMEOUT)
+        runner = Runner(self.app, shutdown_timeout=_CLOSE_TIMEOUT)
         await runner.setup()
         return runner
 
@@ -183,12 +173,12 @@ async def _errors_as_json(request: web.Request, handler: Handler) -> web.StreamR
     except web.HTTPException as refusal:
         if refusal.status < web.HTTPBadRequest.status_code:  # a redirect is no error
             raise
-        answer = _error(refusal.status, refusal.reason)
+        answer = _error_of(refusal.status, refusal.reason)
         for name, value in refusal.headers.items():  # Allow, WWW-Authenticate, Retry-After
             answer.headers.setdefault(name, value)
         return answer
     except Exception as error:
-        answer = _error(web.HTTPInternalServerError.status_code, "Internal Server Error")
+        answer = _error_of(web.HTTPInternalServerError.status_code, "Internal Server Error")
         _log.error(
             "Request failed",
             method=request.method,
@@ -201,15 +191,10 @@ async def _errors_as_json(request: web.Request, handler: Handler) -> web.StreamR
         return answer
 
 
-def _error(status: int, reason: str) -> web.Response:
-    request_id = uuid4().hex
-    code = reason.lower().replace(" ", "_")
-    body = {"error": {"code": code, "message": reason, "request_id": request_id}}
-    return web.json_response(body, status=status, headers={"X-Request-ID": request_id})
+def _error_of(status: int, reason: str) -> web.Response:
+    return error_answer(status, reason.lower().replace(" ", "_"), reason)
 
 
 async def _secure(request: web.Request, response: web.StreamResponse) -> None:
     request[_STARTED] = True
-    for name, value in _HEADERS.items():
-        response.headers.setdefault(name, value)
-    response.headers[hdrs.SERVER] = "deskhand"  # and not the versions behind it
+    secure(response.headers)

@@ -21,9 +21,11 @@ class Role(IntEnum):
     @classmethod
     def parse(cls, name: object) -> "Role":
         """Raises ValueError."""
-        if not (isinstance(name, str) and name.upper() in cls.__members__ and name.islower()):
-            raise ValueError(f"a role is {', '.join(map(str, cls))}")
-        return cls[name.upper()]
+        # Not by way of `upper()`: letters of other alphabets become ASCII by it.
+        for role in cls:
+            if name == str(role):
+                return role
+        raise ValueError(f"a role is {', '.join(map(str, cls))}")
 
     @override
     def __str__(self) -> str:

@@ -1,7 +1,8 @@
 """What an operation answers when it cannot do what was asked: one shape, made in one place.
 
 `{"error": {"code", "message", "request_id", "fields"?}}`: the code is for programs and stays, the
-message says to people what to do, `fields` names what is wrong without saying what was given.
+message says to people what to do, `fields` names what is wrong without saying what was given. Of
+`running` it says what is in the way: its `run_id`.
 """
 
 import asyncio
@@ -145,7 +146,7 @@ _KNOWN: Final[Sequence[tuple[type | tuple[type, ...], Callable[[Any], ApiError]]
     (UnknownQueueError, _as(404, "unknown_queue")),
     (DeadLetterError, _as(404, "not_found")),
     (UnknownScheduleError, _as(404, "not_found")),
-    (GoingOnError, _as(409, "running")),
+    (GoingOnError, lambda error: ApiError(409, "running", str(error), {"run_id": error.run_id})),
     (WrongQueueError, _as(422, "wrong_queue")),
     ((asyncpg.QueryCanceledError, TooBroadError), _too_slow),
     # PostgreSQL knows no such number, instant or character.

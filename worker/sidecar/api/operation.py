@@ -18,6 +18,7 @@ from typing import (
     Final,
     Generic,
     Literal,
+    Self,
     TypeVar,
     get_args,
     get_origin,
@@ -26,7 +27,19 @@ from typing import (
 from uuid import UUID
 
 from aiohttp import web
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    field_validator,
+    model_validator,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+from typing_extensions import override
 
 from worker.sidecar.access.principal import Principal, Role
 from worker.sidecar.api.services import Services
@@ -79,6 +92,36 @@ class Body(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Change(Body):
+    """Base of bodies of PATCH: what is not given is None, and stays; null is refused."""
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_something(cls, value: object) -> object:
+        if value is None:
+            raise ValueError("is null: leave it out, and it stays")
+        return value
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if not self.model_fields_set:
+            raise ValueError("say what is to be changed")
+        return self
+
+    @classmethod
+    @override
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler, /
+    ) -> JsonSchemaValue:
+        """Without null, and without defaults: a change has none."""
+        schema = handler(core_schema)
+        for known in handler.resolve_ref_schema(schema)["properties"].values():
+            known.pop("default", None)
+            some = [kind for kind in known.pop("anyOf", ()) if kind.get("type") != "null"]
+            known.update(*some)
+        return schema
 
 
 class Answered(BaseModel):

@@ -1,9 +1,9 @@
 """Report schedules: which report somebody wants again and again, when, and to whom it goes."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, Field, model_validator
+from pydantic import AfterValidator, AwareDatetime, Field
 
 from jobs.kit.schedule import checked_line, checked_zone
 from worker.schedules import reports
@@ -15,6 +15,7 @@ from worker.sidecar.api.operation import (
     Answered,
     Body,
     Call,
+    Change,
     Page,
     PageParameters,
     Parameters,
@@ -51,7 +52,7 @@ class NewReportSchedule(Body):
         return Wanted(**self.model_dump(exclude={"tenant_id"}))
 
 
-class ReportScheduleChange(Body):
+class ReportScheduleChange(Change):
     """What is not given stays."""
 
     name: str | None = Field(None, min_length=1, max_length=200)
@@ -62,12 +63,6 @@ class ReportScheduleChange(Body):
     recipients: list[Address] | None = Field(None, max_length=_MOST_RECIPIENTS)
     line: Line | None = None
     tz: Zone | None = None
-
-    @model_validator(mode="after")
-    def _says_something(self) -> Self:
-        if not self.model_fields_set:
-            raise ValueError("say what is to be changed")
-        return self
 
 
 class ReportScheduleShown(Answered):

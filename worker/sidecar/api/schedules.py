@@ -183,6 +183,7 @@ async def history_of_schedule(call: Call[TickPage, None]) -> Page[TickShown]:
     summary="Start a run now; 409 while one goes on. Its ticks stay as they are.",
 )
 async def run_schedule(call: Call[OneSchedule, Why]) -> RunStarted:
+    """The error `running` says among its fields which `run_id` goes on."""
     async with audited(call, reason=call.body.reason) as connection:
         started = await schedules.run_now(connection, call.parameters.name, by=call.principal.name)
     return RunStarted(run_id=started.run_id, due_at=started.due_at)

@@ -46,6 +46,14 @@ NOBODY: dict[str, dict[str, str]] = {
     "no role": bearer(token("")),
     "made-up role": bearer(token("root")),
     "tenant that is none": bearer(token("admin", tenant_id="*")),
+    "tenant that is null": bearer(token("admin", tenant_id=None)),
+    "role in other letters": bearer(token("adm\N{LATIN SMALL LETTER DOTLESS I}n")),
+    "role in capitals": bearer(token("ADMIN")),
+    "end as text": bearer(token("admin", exp="9999999999")),
+    "end that never comes": bearer(token("admin", exp=10**400)),
+    "end that is true": bearer(token("admin", exp=True)),
+    "issued as text": bearer(token("admin", iat="1")),
+    "begin as text": bearer(token("admin", nbf="1")),
     "unreadable": {"Authorization": "Basic %%%", "X-Requested-With": "test"},
 }
 SOMEBODY: dict[str, tuple[Role, bool, dict[str, str]]] = {

@@ -100,7 +100,7 @@ async def test_a_run_out_of_turn_is_one_at_a_time_and_audited(
 
     assert started.status_code == 202
     assert (again.status_code, code_of(again)) == (409, "running")
-    assert started.json()["run_id"] in again.json()["error"]["message"]
+    assert again.json()["error"]["fields"] == {"run_id": started.json()["run_id"]}
     assert await entries(db) == [
         ("schedule.run", "done", [EXPORT]),
         ("schedule.run", "refused", [EXPORT]),
@@ -166,6 +166,7 @@ async def test_a_worker_is_triggered_once_at_a_time(
     assert first.status_code == 202
     assert first.json()["success"] is True
     assert (second.status_code, code_of(second)) == (409, "running")
+    assert second.json()["error"]["fields"] == {"run_id": first.json()["run_id"]}
     running = (await http.get("/workers/health")).json()["workers"][1]
     assert (running["isRunning"], running["run_id"]) == (True, first.json()["run_id"])
 
@@ -209,6 +210,11 @@ async def test_a_report_schedule_is_made_changed_and_deleted(
     changed = await http.patch(path, json={"line": "0 9 * * *", "recipients": []})
     assert (changed.json()["line"], changed.json()["recipients"]) == ("0 9 * * *", [])
     assert datetime.fromisoformat(changed.json()["next_due_at"]).hour == 6
+    assert (await http.get(path)).json() == changed.json()
+    for name in ("tz", "line", "recipients"):
+        refused = await http.patch(path, json={"name": "Another", name: None})
+        assert (refused.status_code, code_of(refused)) == (422, "invalid")
+        assert list(refused.json()["error"]["fields"]) == [name]
     assert (await http.get(path)).json() == changed.json()
     assert [one["name"] for one in (await http.get("/report-schedules")).json()["items"]] == [
         REPORT["name"]
