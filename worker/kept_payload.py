@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from worker.telemetry.redaction import MASK
+from worker.telemetry.redaction import MASK, redact
 
 LIMIT = 4096  # bytes
 CUT = "…"  # the field that says how many were left out
@@ -33,6 +33,22 @@ def kept_payload(arguments: Mapping[str, Any], sensitive: AbstractSet[str]) -> s
     except TypeError:
         return None
     return (kept if len(kept) <= LIMIT else _short_fields(arguments)).decode()
+
+
+def without_personal(payload: str) -> str:
+    """A kept payload as people see it: what looks personal is masked, so that nobody finds by
+    searching what they may not look at. CUT says that something was.
+
+    Takes some 20 µs: for those alone that history writes.
+    """
+    try:
+        found = orjson.loads(payload)
+    except orjson.JSONDecodeError:
+        return payload
+    shown = redact(found)
+    if shown == found or not isinstance(shown, dict):
+        return payload
+    return orjson.dumps({**shown, CUT: "[some masked]"}).decode()
 
 
 def is_whole(payload: Mapping[str, Any]) -> bool:

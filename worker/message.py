@@ -17,6 +17,8 @@ from jobs.kit import Job, Payload
 from worker.codec import EXPIRES, WORDS, JobMessage, dump_value
 
 _RUN_ID_LIMIT = 200
+# What the ids begin with of scheduled runs, deliveries to webhooks, replays and retries.
+OUR_OWN = ("tick:", "webhook:", "replay:", "retry:")
 _BEGIN = b'{"h":{'  # of a message: `headers_of` leaves no headers empty
 
 # Set around a request or a run; every run enqueued inside carries it.
@@ -66,6 +68,16 @@ def checked_run_id(run_id: str) -> str:
     if not 0 < len(run_id) <= _RUN_ID_LIMIT:
         raise ValueError(f"a run id has 1 to {_RUN_ID_LIMIT} characters, this has {len(run_id)}")
     return run_id
+
+
+def check_foreign_run_id(run_id: str) -> None:
+    """Raises ValueError for ids that others may not choose: those that we make and count on, and
+    those that no path or terminal shows as they are.
+    """
+    if run_id.startswith(OUR_OWN):
+        raise ValueError(f"ids that begin with {', '.join(OUR_OWN)} are not for others to choose")
+    if not run_id.isprintable() or run_id in (".", ".."):
+        raise ValueError("an id is printable, and neither . nor ..")
 
 
 def with_header(raw: bytes, name: str, value: str) -> bytes:

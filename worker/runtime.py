@@ -19,6 +19,7 @@ from worker.engine.fleet import sizes
 from worker.enqueuer import Pool
 from worker.group import Member, Siblings
 from worker.ledger import Ledger
+from worker.ledger.ticks import heal_ticks
 from worker.lifespan import Resources, connect, open_resources
 from worker.migrate import MigrationError, pending
 from worker.notes import Notes
@@ -142,6 +143,7 @@ async def _looking_after(
         OutboxChore(pool, db),
         partial(audit.forget, db, age=timedelta(days=settings.keep_audit_days)),
         partial(prune_rates, db),
+        partial(heal_ticks, db),
         partial(forget_unseen, db, timedelta(days=settings.keep_days)),
     ]
     relay = Relay(

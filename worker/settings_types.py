@@ -3,22 +3,15 @@
 import json
 from typing import Annotated, TypeVar
 from urllib.parse import SplitResult, urlsplit
-from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, BeforeValidator, Field, PositiveInt, SecretStr
 from pydantic_settings import NoDecode
 
 from jobs.kit import QUEUES
-from jobs.kit.schedule import checked_interval, checked_line
+from jobs.kit.schedule import checked_interval, checked_line, checked_zone
 from worker.redis_url import SCHEMES, check_redis_url
 
 V = TypeVar("V")
-
-
-def _known_zone(name: str) -> str:
-    if name not in available_timezones():
-        raise ValueError("there is no such time zone; take a name like Europe/Istanbul")
-    return name
 
 
 def split(value: object) -> object:
@@ -95,7 +88,7 @@ Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
 FirstWait = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]  # Exponential's cap
 Days = Annotated[int, Field(ge=1, le=36_500)]
 KeptRuns = Annotated[int, Field(ge=0, le=1_000_000)]
-Zone = Annotated[str, AfterValidator(_known_zone)]
+Zone = Annotated[str, AfterValidator(checked_zone)]
 CronLine = Annotated[str, AfterValidator(checked_line)]
 Interval = Annotated[int, AfterValidator(checked_interval)]
 QueueNames = Annotated[

@@ -7,7 +7,7 @@ import pytest
 
 from tests.chaos.fleet import ROOT
 
-# It takes more than a minute at times: so long what a killed worker had read waits for another one.
+# It takes half a minute more at times: so long what a killed worker had read waits for another.
 SHORT = ("--seconds", "20", "--rest", "120", "--seed", "11")
 
 

@@ -13,7 +13,7 @@ from tests.worker.ledger.records import attempt
 from worker.codec import decode_job
 from worker.ending import Ending, State
 from worker.engine.claims import Claim
-from worker.kept_payload import CUT, LIMIT, is_whole, kept_payload
+from worker.kept_payload import CUT, LIMIT, is_whole, kept_payload, without_personal
 from worker.ledger.sieve import Sieve
 from worker.message import NOW, message
 from worker.records import AttemptRecord, DeadRecord, attempt_record, success_bytes
@@ -133,3 +133,29 @@ def test_a_dead_letter_carries_its_payload_once() -> None:
 
     assert record.count(b"needle") == 1
     assert DeadRecord.from_bytes(record).payload == {"needle": 1}
+
+
+@pytest.mark.parametrize(
+    ("payload", "shown"),
+    [
+        ({"note": "call ada@x.example"}, {"note": "call [email]", CUT: "[some masked]"}),
+        (
+            {"a": [{"phone": "+905321112233"}]},
+            {"a": [{"phone": "[redacted]"}], CUT: "[some masked]"},
+        ),
+        ({"invoice_id": 7, "name": "Ayşe"}, None),
+    ],
+)
+def test_what_looks_personal_is_masked_for_who_searches(
+    payload: dict[str, Any], shown: dict[str, Any] | None
+) -> None:
+    kept = orjson.dumps(payload).decode()
+
+    masked = without_personal(kept)
+
+    assert orjson.loads(masked) == (payload if shown is None else shown)
+    assert is_whole(orjson.loads(masked)) == (shown is None)
+
+
+def test_what_is_no_json_stays_as_it_is() -> None:
+    assert without_personal("{") == "{"

@@ -36,7 +36,7 @@ NAP = testing_jobs.nap.name
 
 
 async def exit_code(process: "Popen[str]") -> int:
-    return await asyncio.to_thread(process.wait, 20)
+    return await asyncio.to_thread(process.wait, 40)
 
 
 class Log:

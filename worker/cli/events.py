@@ -14,7 +14,13 @@ import click
 from redis.asyncio import Redis
 
 from worker.background import cancel
-from worker.cli.tools import ago, run_async, settings_of_running_worker, settings_or_exit
+from worker.cli.tools import (
+    ago,
+    printable,
+    run_async,
+    settings_of_running_worker,
+    settings_or_exit,
+)
 from worker.events import Event, follow
 from worker.redis_pool import open_redis
 
@@ -53,7 +59,7 @@ def events(
 async def _print(events: AsyncIterator[Event], text: Callable[[Event], str]) -> None:
     try:
         async for event in events:
-            click.echo(text(event))
+            click.echo(printable(text(event)))
     except BrokenPipeError:  # `deskhand events | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

@@ -7,7 +7,15 @@ from typing import Any, TypeVar
 
 import click
 
-from worker.cli.tools import NOT_FOUND, Connections, connected, fail, instant, run_async
+from worker.cli.tools import (
+    NOT_FOUND,
+    Connections,
+    connected,
+    fail,
+    instant,
+    printable,
+    run_async,
+)
 from worker.ending import State
 from worker.history import (
     LIVE_STATES,
@@ -78,7 +86,7 @@ def list_(
             else:
                 found, place = await _past(on, states, options, after, limit)
         for run in found:
-            click.echo(_to_json(_shown(run)) if as_json else _line(run))
+            click.echo(_to_json(_shown(run)) if as_json else printable(_line(run)))
         if place is not None:
             click.echo(f"there may be more: --after {place}", err=True)
         elif not found and not as_json:

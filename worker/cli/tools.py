@@ -31,6 +31,11 @@ from worker.telemetry.logs import configure
 FAILED, NOT_FOUND, AWAY, SETTINGS, INTERRUPTED = 1, 3, 4, 78, 130
 
 
+def printable(line: str) -> str:
+    """Foreign texts (ids of runs, names of jobs) may hold what terminals obey."""
+    return "".join(one if one.isprintable() else f"\\x{ord(one):02x}" for one in line)
+
+
 def fail(sentence: str, code: int = FAILED) -> NoReturn:
     click.echo(sentence, err=True)
     sys.exit(code)

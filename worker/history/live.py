@@ -21,7 +21,7 @@ from worker.codec import JobMessage, UndecodableError, decode_job
 from worker.engine.claims import instant
 from worker.engine.scripts import script
 from worker.history.runs import Filter
-from worker.kept_payload import kept_payload
+from worker.kept_payload import kept_payload, without_personal
 from worker.pausing import UnknownQueueError
 from worker.records import UNKNOWN, plain, tenant_of
 from worker.redis_cluster import key_tag
@@ -219,5 +219,11 @@ def _has_text(text: str, run: LiveRun) -> bool:
     job = discover().get(run.job)
     if run.payload is None or job is None:  # nobody knows what is sensitive
         return False
-    kept = (kept_payload(run.payload, job.sensitive) or "").casefold()
+    kept = kept_payload(run.payload, job.sensitive) or ""
+    # First as it is, which is quicker, and then as people see it.
+    return _is_in(text, kept) and _is_in(text, without_personal(kept))
+
+
+def _is_in(text: str, kept: str) -> bool:
+    kept = kept.casefold()
     return text.casefold() in kept or orjson.dumps(text)[1:-1].decode().casefold() in kept

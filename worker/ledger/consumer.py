@@ -36,8 +36,10 @@ _ROWS = 250  # a statement: some milliseconds of this event loop
 _LETTERS = 25  # the same: a payload may be large
 _IDS = 1000  # the same, where a row is but an id
 _TRIM_EVERY = 5.0  # seconds
-_TAKE_OVER_EVERY = 30.0  # seconds
-_STALE_MS = 60_000  # what another worker took and did not acknowledge for so long is taken over
+_TAKE_OVER_EVERY = 10.0  # seconds
+# What another worker took and did not acknowledge for so long is taken over: until then a schedule
+# waits whose run has ended there. Two who write the same change nothing.
+_STALE_MS = 15_000
 
 _AWAY = (
     RedisError,

@@ -6,7 +6,7 @@ create table schedules (
     name            text primary key,
     job             text not null,
     kind            text not null check (kind in ('declared', 'report')),
-    tenant_id       uuid,
+    tenant_id       uuid references tenants on delete cascade,
     -- What its runs get beside `due_at`.
     payload         jsonb not null default '{}',
     -- A crontab line, `every <seconds>`, or `off`.
@@ -35,7 +35,10 @@ create table schedules (
     last_success_at timestamptz,
     created_at      timestamptz not null default now(),
     -- When a worker said last that its code declares it.
-    seen_at         timestamptz not null default now()
+    seen_at         timestamptz not null default now(),
+    -- When one said so last whose code has these very times, and when the newest of those started.
+    said_at         timestamptz not null default now(),
+    said_since      timestamptz not null default 'epoch'
 );
 
 create index schedules_due on schedules (next_due_at) where paused_at is null;
@@ -64,6 +67,8 @@ create table schedule_ticks (
 create unique index schedule_ticks_once on schedule_ticks (schedule, due_at) where not is_by_hand;
 create index schedule_ticks_by_schedule on schedule_ticks (schedule, tick_id desc);
 create unique index schedule_ticks_by_run on schedule_ticks (run_id);
+create index schedule_ticks_open on schedule_ticks (fired_at)
+ where state is null or state in ('retrying', 'snoozed', 'released');
 
 -- Reports that a tenant's people want again and again.
 create table report_schedules (

@@ -14,6 +14,9 @@ from worker.schedules.queries import Connection, Db
 from worker.schedules.row import NewTick, ScheduleRow
 
 _LOCK_WAIT = timedelta(seconds=2)
+# Processes say what they declare every minute.
+_SILENCE = timedelta(minutes=3)
+_OVERLAP = timedelta(minutes=5)
 
 
 class UnknownScheduleError(Exception):
@@ -36,10 +39,11 @@ class Started:
     due_at: datetime
 
 
-async def declare(db: Db, plans: Mapping[str, Plan]) -> None:
+async def declare(db: Db, plans: Mapping[str, Plan], *, since: datetime | None = None) -> None:
     """Have PostgreSQL know these schedules as they are now; what is due already stays due.
 
-    Said again and again, so that after a deploy the newest version has the last word. Raises
+    Said again and again by each process. Of versions that do not agree the one whose process
+    started last (`since`; None: now) has its way, until nobody says so for some minutes. Raises
     asyncpg.LockNotAvailableError when somebody holds one of them for seconds.
     """
     async with db.acquire() as connection, connection.transaction():
@@ -47,7 +51,10 @@ async def declare(db: Db, plans: Mapping[str, Plan]) -> None:
         await queries.lock_all(connection)
         known = await queries.of_names(connection, list(plans))
         # Behind the locks: what fired while we waited for them is not to come again.
-        at = (await queries.now(connection)).replace(microsecond=0)
+        now = await queries.now(connection)
+        at, since = now.replace(microsecond=0), since or now
+        fired = await queries.last_fired(connection, list(plans))
+        ours = []
         for name, plan in sorted(plans.items()):
             row = known.get(name)
             if row is None:
@@ -60,18 +67,36 @@ async def declare(db: Db, plans: Mapping[str, Plan]) -> None:
                     anchor_at=at,
                     next_due_at=plan.first_after(at),
                 )
+            elif row.plan != plan and not _has_our_way(row, since, at):
                 continue
-            following = _following(row, plan, at)
-            if (row.plan, row.next_due_at) != (plan, following):
-                await queries.change(connection, name, plan=plan, next_due_at=following)
+            else:
+                await _follow(connection, row, plan, at, fired.get(name))
+            ours.append(name)
+        await queries.said(connection, ours, since)
         await queries.seen(connection, list(plans))
 
 
-def _following(row: ScheduleRow, plan: Plan, at: datetime) -> datetime | None:
-    """Reckoned anew also for a schedule that did not change: zones do."""
-    following = plan.next_after(at, anchor=row.anchor_at)
+def _has_our_way(row: ScheduleRow, since: datetime, at: datetime) -> bool:
+    return since >= row.said_since or at - row.said_at > _SILENCE
+
+
+async def _follow(
+    connection: Connection, row: ScheduleRow, plan: Plan, at: datetime, fired: datetime | None
+) -> None:
+    """Reckoned anew also for a schedule that did not change: zones do. Never before the last tick
+    that fired: PostgreSQL's clock may go back, with a server that takes another's place.
+
+    One that changed starts from its last tick, some minutes back at most: while versions with
+    different times are there, a tick of the new ones must not fall between them.
+    """
+    since = at if row.plan == plan else min(max(row.anchor_at, at - _OVERLAP), at)
+    since = since if fired is None else max(since, fired)
+    following = plan.next_after(since, anchor=row.anchor_at)
     is_due = row.next_due_at is not None and row.next_due_at <= at
-    return row.next_due_at if is_due and following is not None else following
+    if is_due and following is not None:
+        following = row.next_due_at
+    if (row.plan, row.next_due_at) != (plan, following):
+        await queries.change(connection, row.name, plan=plan, next_due_at=following)
 
 
 async def run_now(connection: Connection, name: str, *, by: str) -> Started:

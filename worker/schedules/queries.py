@@ -21,7 +21,7 @@ _LONGEST_IDLE = timedelta(seconds=5)
 _COLUMNS = """
     name, job, kind, tenant_id, payload, line, tz, catch_up, catch_up_window, may_overlap,
     anchor_at, next_due_at, paused_at, paused_by, active_run_id, active_outbox_id, error, fired,
-    succeeded, failed, missed, last_success_at, seen_at
+    succeeded, failed, missed, last_success_at, seen_at, said_at, said_since
 """
 
 
@@ -56,6 +56,18 @@ async def of_names(connection: Connection, names: Sequence[str]) -> dict[str, Sc
         names,
     )
     return {row["name"]: schedule_of(row) for row in rows}
+
+
+async def last_fired(connection: Connection, names: Sequence[str]) -> dict[str, datetime]:
+    """The newest tick of each schedule that has fired one."""
+    rows = await connection.fetch(
+        """
+        select schedule, max(due_at) as due_at from schedule_ticks
+         where schedule = any($1) and not is_by_hand group by schedule
+        """,
+        names,
+    )
+    return {row["schedule"]: row["due_at"] for row in rows}
 
 
 async def get(connection: Connection, name: str) -> ScheduleRow | None:
@@ -117,7 +129,20 @@ async def change(
 
 
 async def seen(connection: Connection, names: Sequence[str]) -> None:
+    """Their code declares them, with these or other times."""
     await connection.execute("update schedules set seen_at = now() where name = any($1)", names)
+
+
+async def said(connection: Connection, names: Sequence[str], since: datetime) -> None:
+    """A process that runs since then has the times that they have."""
+    await connection.execute(
+        """
+        update schedules set said_at = now(), said_since = greatest(said_since, $2)
+         where name = any($1)
+        """,
+        names,
+        since,
+    )
 
 
 async def forget_unseen(db: Db, age: timedelta) -> int:
@@ -145,7 +170,7 @@ async def lock_due(
            and (name = any($1) or (kind = 'report' and job = any($2)))
            and (may_overlap or active_outbox_id is null or not exists (
                    select from outbox where outbox_id = active_outbox_id and missing_at is null))
-         order by next_due_at, name limit $4 for update of schedules skip locked
+         order by next_due_at limit $4 for update of schedules skip locked
         """,  # noqa: S608 - own columns
         names,
         jobs,
@@ -161,14 +186,6 @@ async def going_on(connection: Connection, outbox_ids: Sequence[int]) -> set[int
         "select outbox_id from outbox where outbox_id = any($1) and missing_at is null", outbox_ids
     )
     return {row["outbox_id"] for row in rows}
-
-
-async def last_outbox_id(connection: Connection) -> int:
-    """The row that this session inserted last."""
-    row_id: int = await connection.fetchval(
-        "select currval(pg_get_serial_sequence('outbox', 'outbox_id'))"
-    )
-    return row_id
 
 
 async def add_tick(connection: Connection, name: str, tick: NewTick, fired_at: datetime) -> bool:
@@ -191,25 +208,25 @@ async def add_tick(connection: Connection, name: str, tick: NewTick, fired_at: d
     return added is not None
 
 
-async def fired(connection: Connection, name: str, run_id: str, outbox_id: int) -> None:
-    """Its newest run is this one; the oldest of its ticks go."""
+async def fired(connection: Connection, name: str, run_id: str) -> None:
+    """Its newest run is this one, whose row this session inserted into the outbox last; the oldest
+    of its ticks go.
+    """
     await connection.execute(
         """
-        update schedules set active_run_id = $2, active_outbox_id = $3, fired = fired + 1
+        with gone as (
+            delete from schedule_ticks
+             where schedule = $1
+               and tick_id <= (select tick_id from schedule_ticks where schedule = $1
+                                order by tick_id desc offset $3 limit 1)
+        )
+        update schedules
+           set active_run_id = $2, fired = fired + 1,
+               active_outbox_id = currval(pg_get_serial_sequence('outbox', 'outbox_id'))
          where name = $1
         """,
         name,
         run_id,
-        outbox_id,
-    )
-    await connection.execute(
-        """
-        delete from schedule_ticks
-         where schedule = $1
-           and tick_id <= (select tick_id from schedule_ticks where schedule = $1
-                            order by tick_id desc offset $2 limit 1)
-        """,
-        name,
         KEPT_TICKS,
     )
 

@@ -38,6 +38,8 @@ class ScheduleRow:
     missed: int
     last_success_at: datetime | None
     seen_at: datetime
+    said_at: datetime
+    said_since: datetime
 
     @property
     def plan(self) -> Plan:

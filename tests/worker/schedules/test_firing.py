@@ -290,6 +290,58 @@ async def test_a_new_line_counts_from_now_on_and_what_is_due_stays_due(
     assert schedule["next_due_at"].month == 1
 
 
+async def test_of_two_versions_the_one_that_started_last_has_its_way(db: Db) -> None:
+    old, new = {NAME: plan_of(Cron("0 10 * * *"))}, {NAME: plan_of(Cron("0 9 * * *"))}
+    begun = datetime.now(UTC)
+    await declare(db, old, since=begun - DAY)
+    await declare(db, new, since=begun)
+
+    await declare(db, old, since=begun - DAY)
+
+    assert (await row(db))["line"] == "0 9 * * *"
+
+
+async def test_unless_nobody_has_said_so_for_minutes(db: Db) -> None:
+    old, new = {NAME: plan_of(Cron("0 10 * * *"))}, {NAME: plan_of(Cron("0 9 * * *"))}
+    begun = datetime.now(UTC)
+    await declare(db, new, since=begun)
+    await db.execute("update schedules set said_at = now() - interval '4 minutes'")
+
+    await declare(db, old, since=begun - DAY)
+
+    assert (await row(db))["line"] == "0 10 * * *"
+
+
+async def test_a_tick_of_new_times_that_nobody_could_fire_meanwhile_is_not_lost(db: Db) -> None:
+    now = datetime.now(UTC)
+    just = now - timedelta(seconds=70)
+    await declare(db, {NAME: plan_of(Cron("0 0 1 1 *"))}, since=now - DAY)
+    await db.execute("update schedules set anchor_at = now() - interval '30 days'")
+
+    await declare(db, {NAME: plan_of(Cron(f"{just.minute} {just.hour} * * *"))}, since=now)
+    await fire(db)
+
+    (tick,) = await ticks(db)
+    assert tick["due_at"] == just.replace(second=0, microsecond=0)
+
+
+async def test_but_one_that_fired_does_not_fire_again(db: Db) -> None:
+    now = datetime.now(UTC)
+    just = now - timedelta(seconds=70)
+    line = f"{just.minute} {just.hour} * *"
+    await declare(db, {NAME: plan_of(Cron(f"{line} *"))}, since=now - DAY)
+    due_at = just.replace(second=0, microsecond=0)
+    await db.execute("update schedules set next_due_at = $1, anchor_at = $1", due_at)
+    await fire(db)
+    await finish_runs(db)
+
+    await declare(db, {NAME: plan_of(Cron(f"{line} 0-6"))}, since=now)
+    await fire(db)
+
+    assert [tick["due_at"] for tick in await ticks(db)] == [due_at]
+    assert (await row(db))["next_due_at"] > now
+
+
 async def test_what_an_operator_switched_off_does_not_fire(
     db: Db, declared: Callable[..., Awaitable[None]]
 ) -> None:
@@ -311,7 +363,8 @@ async def test_said_again_a_schedule_stays_as_it_is(
     await asyncio.gather(*(declare(db, {NAME: plan_of(Every(3600))}) for _ in range(5)))
 
     after = dict(await row(db))
-    assert after | {"seen_at": None} == before | {"seen_at": None}
+    said = dict.fromkeys(("seen_at", "said_at", "said_since"))
+    assert after | said == before | said
 
 
 async def test_one_that_cannot_fire_holds_up_no_other(db: Db) -> None:

@@ -14,7 +14,7 @@ from tests.worker.schedules import scheduled_jobs
 from worker.ending import State
 from worker.ledger.ticks import write_ticks
 from worker.records import AttemptRecord
-from worker.schedules import Plan, Scheduler, declare
+from worker.schedules import Plan, Scheduler, declare, reports
 from worker.schedules.firing import fire_due
 from worker.schedules.views import list_schedules
 
@@ -192,3 +192,59 @@ async def test_a_worker_whose_clock_is_ahead_does_not_have_the_last_word(
     schedule = await row(db)
     assert (tick["state"], tick["attempt"], tick["ended_at"]) == ("succeeded", 2, at)
     assert (schedule["succeeded"], schedule["failed"]) == (1, 0)
+
+
+async def test_many_that_people_set_up_make_no_declared_one_late(db: Db) -> None:
+    await db.execute(
+        """
+        insert into schedules (name, job, kind, payload, line, tz, catch_up, catch_up_window,
+                               may_overlap, anchor_at, next_due_at)
+        select 'report:' || id, $1, 'report',
+               jsonb_build_object('tenant_id', id::text, 'report_schedule_id', id::text),
+               '0 9 * * *', 'UTC', 'latest', '1 day', false, now(), now() - interval '1 minute'
+          from (select gen_random_uuid() as id from generate_series(1, 50)) as made
+        """,
+        reports.JOB,
+    )
+    scheduler = Scheduler(db, plans(NAME), jobs=[reports.JOB])
+
+    waits = [await scheduler.step()]
+
+    assert len(await ticks(db, NAME)) == 1
+    while not waits[-1]:
+        waits.append(await scheduler.step())
+    assert await db.fetchval("select count(*) from schedule_ticks") == 51
+    assert waits[-1] > 1
+
+
+async def test_two_versions_with_lines_of_their_own_fire_no_tick_twice(db: Db) -> None:
+    versions = [
+        Scheduler(db, plans(NAME, schedule=Every(seconds, overlaps=True))) for seconds in (1, 2)
+    ]
+
+    async def insist(version: Scheduler) -> None:
+        for _ in range(40):
+            await version.declare()
+            await version.step()
+            await asyncio.sleep(0.05)
+
+    await asyncio.gather(*(insist(version) for version in versions))
+
+    due = [tick["due_at"] for tick in await ticks(db, NAME)]
+    anchor = (await row(db))["anchor_at"]
+    assert len(due) >= 2
+    assert due == sorted(set(due))
+    assert {(at - anchor).total_seconds() % 1 for at in due} == {0}
+    assert await db.fetchval("select count(*) from outbox") == len(due)
+
+
+async def test_a_clock_of_postgresql_that_goes_back_has_nothing_fire_again(db: Db) -> None:
+    await declare(db, plans(NAME, schedule=Every(1)))
+    await fire_due(db, [NAME], [])
+    for table, column in (("schedule_ticks", "due_at"), ("schedules", "next_due_at")):
+        await db.execute(f"update {table} set {column} = {column} + interval '1 hour'")  # noqa: S608 - own words
+    before = await row(db)
+
+    await declare(db, plans(NAME, schedule=Every(1)))
+
+    assert (await row(db))["next_due_at"] == before["next_due_at"]

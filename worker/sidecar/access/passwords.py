@@ -1,4 +1,7 @@
-"""Passwords as `ADMIN_USERS` holds them: `name:role:scrypt$n$r$p$salt$hash`, base64 without `=`."""
+"""Passwords as `ADMIN_USERS` holds them: `name:role:scrypt:n:r:p:salt:hash`, base64 without `=`.
+
+No `$`, as others have it: shells and compose files would take it for a variable. It is read, too.
+"""
 
 import base64
 import binascii
@@ -22,7 +25,7 @@ _NAME = re.compile(r"[A-Za-z0-9._@+-]{1,64}")
 _PARTS = 6
 SHORTEST = 10  # characters
 
-_SHAPE = "an entry is name:role:scrypt$n$r$p$salt$hash; `deskhand password` makes one"
+_SHAPE = "an entry is name:role:scrypt:n:r:p:salt:hash; `deskhand password` makes one"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,7 @@ class Scrypt:
     @classmethod
     def parse(cls, text: str) -> Self:
         """Raises ValueError."""
-        parts = text.split("$")
+        parts = text.replace("$", ":").split(":")
         if len(parts) != _PARTS or parts[0] != "scrypt":
             raise ValueError(_SHAPE)
         n, r, p = (int(part) if re.fullmatch("[0-9]{1,9}", part) else 0 for part in parts[1:4])
@@ -71,7 +74,7 @@ class Scrypt:
 
     @override
     def __str__(self) -> str:
-        return f"scrypt${self.n}${self.r}${self.p}${_encoded(self.salt)}${_encoded(self.digest)}"
+        return f"scrypt:{self.n}:{self.r}:{self.p}:{_encoded(self.salt)}:{_encoded(self.digest)}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,8 @@ class Selection(Body):
 
     @model_validator(mode="after")
     def _is_one_thing(self) -> Self:
-        has_filter = self.filter is not None and bool(self.filter.model_fields_set)
+        # A client that writes all its options, unset ones as null, asks for nothing with them.
+        has_filter = self.filter is not None and any(value is not None for _, value in self.filter)
         if [self.dead_letter_ids is not None, has_filter, self.all].count(True) != 1:
             raise ValueError("give dead_letter_ids, or a filter that is not empty, or all: true")
         return self

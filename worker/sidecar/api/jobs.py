@@ -9,7 +9,7 @@ from pydantic import Field
 from jobs.kit import Enqueued, Job, PayloadError, TenantPayload, all_jobs
 from worker.enqueuer import known_job
 from worker.job_table import when
-from worker.message import NOW, When
+from worker.message import NOW, When, check_foreign_run_id
 from worker.sidecar.access.principal import Role
 from worker.sidecar.api.errors import ApiError, invalid_payload, not_found, refusing
 from worker.sidecar.api.operation import (
@@ -124,7 +124,7 @@ async def enqueue_run(call: Call[OneJob, NewRun]) -> Answer[RunEnqueued]:
     payload = job.validate(body.payload)
     check_tenant(call, job, [payload])
     await check_admitted(call, job, [payload])
-    if call.tenant_id is not None and body.run_id is not None:
+    if body.run_id is not None:
         _check_run_id(call, body.run_id)
     with refusing("request"):
         enqueued = await call.services.pool.enqueue(
@@ -202,8 +202,10 @@ def headers_of(call: Call[Any, Any]) -> dict[str, str]:
 
 
 def _check_run_id(call: Call[Any, Any], run_id: str) -> None:
-    """Other tenants' runs must not be met, nor guessed."""
-    if not run_id.startswith(f"{call.tenant_id}:"):
+    """Other tenants' runs must not be met, nor guessed; nor those that we make."""
+    with refusing("run_id"):
+        check_foreign_run_id(run_id)
+    if call.tenant_id is not None and not run_id.startswith(f"{call.tenant_id}:"):
         with refusing("run_id"):
             raise ValueError("yours begins with your tenant's id and a colon")
 

@@ -128,7 +128,8 @@ class RunDetail(RunItem):
     """With all that is known of it: attempts oldest first, progress within the hour."""
 
     payload: dict[str, Any] | None = Field(
-        description="Without what is sensitive, unless revealed; null when it is not kept."
+        description="Without what is sensitive, unless revealed; null when it is not kept. Of a"
+        " run that is over history keeps masks alone: a field … says so."
     )
     is_revealed: bool
     result: RunResult | None

@@ -1,5 +1,6 @@
 """Schedules: when jobs run by themselves, what became of it, and runs out of turn."""
 
+import asyncio
 from typing import Any, Literal
 
 from pydantic import AwareDatetime, Field
@@ -151,7 +152,8 @@ async def get_schedule(call: Call[OneSchedule, None]) -> ScheduleShown:
 )
 async def next_of_schedule(call: Call[NextTicks, None]) -> Ticks:
     found = await _found(call, call.parameters.name)
-    return Ticks(items=found.next_ticks(call.parameters.count))
+    # Decades of a line for leap days take tens of milliseconds.
+    return Ticks(items=await asyncio.to_thread(found.next_ticks, call.parameters.count))
 
 
 @operation(

@@ -114,6 +114,7 @@ async def change_sequences(call: Call[Acting, Contacts]) -> Acted:
     tag="sequences",
     role=Role.VIEWER,
     tenants=True,
+    errors=(404,),
     summary="A contact's steps: those ahead, and the newest of those that are over.",
 )
 async def get_steps(call: Call[OneContact, None]) -> Steps:

@@ -110,3 +110,10 @@ def test_the_command_refuses_what_would_not_do(name: str, given: str) -> None:
     assert (made.returncode, made.stdout) == (2, "")
     assert "characters" in made.stderr or "a name is" in made.stderr
     assert given not in made.stderr
+
+
+def test_an_entry_holds_nothing_that_a_shell_takes_for_a_variable() -> None:
+    entry = str(User("ada", Role.ADMIN, Scrypt(2, 1, 1, b"s" * 16, b"d" * 32)))
+
+    assert "$" not in entry
+    assert User.parse(entry) == User.parse(entry.replace("scrypt:", "scrypt$"))

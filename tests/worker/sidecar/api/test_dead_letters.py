@@ -244,6 +244,7 @@ async def test_all_that_a_filter_finds_runs_again_or_goes(
     [
         {},
         {"filter": {}},
+        {"filter": {"queue": None, "job": None, "since": None}},
         {"all": False},
         {"all": True, "dead_letter_ids": [1]},
         {"all": True, "filter": {"queue": "email"}},

@@ -247,6 +247,25 @@ async def test_when_it_is_due_the_report_is_made(
     assert await until(is_made)
 
 
+async def test_what_a_tenant_wanted_goes_with_it(
+    http: httpx.AsyncClient, db: "Db", tenant: Tenant
+) -> None:
+    await http.post("/report-schedules", json={**REPORT, "tenant_id": str(tenant.tenant_id)})
+
+    await db.execute("delete from tenants where tenant_id = $1", tenant.tenant_id)
+
+    assert await db.fetchval("select count(*) from schedules where kind = 'report'") == 0
+
+
+@pytest.mark.parametrize("line", ["0 0 29 2 *", "30 1,2 * * *", "0 * * * *"])
+async def test_a_line_that_is_due_once_an_hour_is_taken(
+    http: httpx.AsyncClient, tenant: Tenant, line: str
+) -> None:
+    body = {**REPORT, "tenant_id": str(tenant.tenant_id), "line": line}
+
+    assert (await http.post("/report-schedules", json=body)).status_code == 201
+
+
 async def test_a_tenant_sees_and_changes_its_own_alone(
     http: httpx.AsyncClient, tenant: Tenant
 ) -> None:
@@ -271,6 +290,8 @@ async def test_a_tenant_sees_and_changes_its_own_alone(
     [
         ({"line": "*/5 * * * *"}, "line"),
         ({"line": "soon"}, "line"),
+        ({"line": "0,30 8 1 1 *"}, "line"),
+        ({"tz": "localtime"}, "tz"),
         ({"line": "0 0 30 2 *"}, "line"),
         ({"tz": "Mars/Olympus"}, "tz"),
         ({"format": "doc"}, "format"),
