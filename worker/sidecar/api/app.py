@@ -98,7 +98,8 @@ class Api:
         except Exception as error:  # noqa: BLE001 - as above
             if self._services is not None and not (call and call.is_audited):
                 db = self._services.db
-                self._refusals.write(operation, request, principal, request_id, db=db, error=error)
+                action = operation.action or (call.action if call else None)
+                self._refusals.write(action, request, principal, request_id, db=db, error=error)
             return _error(request, request_id, error)
 
     async def _principal(self, operation: Operation, request: web.Request) -> Principal:
@@ -166,8 +167,8 @@ class _Route:
 
     def definition(self) -> web.RouteDef:
         method, path = self._operation.method, _pattern(self._operation.path)
-        if method == "GET" and self._operation.media_type == _JSON:
-            return web.get(path, self._answer)  # answers HEAD as well
+        if method == "GET":  # answers HEAD as well, but for streams
+            return web.get(path, self._answer, allow_head=self._operation.media_type == _JSON)
         return web.route(method, path, self._answer)
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:

@@ -18,7 +18,7 @@ from worker.records import plain
 from worker.sidecar.access.principal import Principal
 from worker.sidecar.access.throttle import Buckets
 from worker.sidecar.api.errors import ApiError, api_error_of
-from worker.sidecar.api.operation import Call, Operation
+from worker.sidecar.api.operation import Call
 from worker.telemetry.logs import get_logger
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class Refusals:
 
     def write(
         self,
-        operation: Operation,
+        action: str | None,
         request: web.Request,
         principal: Principal,
         request_id: str,
@@ -115,14 +115,14 @@ class Refusals:
         db: "asyncpg.Pool[asyncpg.Record]",
         error: Exception,
     ) -> None:
-        """Begin to. Never raises."""
-        if operation.action is None or self._buckets.take((principal.credential, principal.name)):
+        """Begin to, of what has an action. Never raises."""
+        if action is None or self._buckets.take((principal.credential, principal.name)):
             return
         if len(self._writing) >= _MOST_WRITING:
             _not_audited("Busy")
             return
         targets = list(request.match_info.values())
-        entry = _entry_of(operation.action, request, principal, request_id, targets)
+        entry = _entry_of(action, request, principal, request_id, targets)
         task = asyncio.create_task(_write_refusal(db, entry, error), name="audit-refusal")
         self._writing.add(task)
         task.add_done_callback(self._writing.discard)
