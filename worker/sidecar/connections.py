@@ -47,7 +47,8 @@ class Connections(web.Server):
     """Makes room for a new connection by closing the one that has been silent for longest."""
 
     def __init__(self, made: web.Server, options: dict[str, Any]) -> None:
-        super().__init__(made.request_handler, request_factory=made.request_factory, **options)
+        super().__init__(self._answer, request_factory=made.request_factory, **options)
+        self._application = made.request_handler
         self._most = most_connections()
         self._told_at = float("-inf")
         self._untold = 0
@@ -55,6 +56,13 @@ class Connections(web.Server):
     @override
     def __call__(self) -> RequestHandler:
         return Connection(self, loop=self._loop, **self._kwargs)
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        """`Expect` is refused before any handler, and with its own words."""
+        try:
+            return await self._application(request)
+        except web.HTTPExpectationFailed as refusal:
+            return error_answer(refusal.status, "expectation_failed", "leave out the header Expect")
 
     def make_room(self) -> bool:
         """False when all there may be are at work."""

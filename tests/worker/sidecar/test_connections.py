@@ -76,6 +76,17 @@ async def test_what_is_no_request_is_answered_like_any_other_error(port: int, ki
     assert await is_alive(port)
 
 
+async def test_what_cannot_be_expected_is_refused_in_our_words(port: int) -> None:
+    raw = HEAD + b"Expect: secret-path\r\nConnection: close\r\n\r\n"
+
+    head, _, body = (await say(port, raw)).partition(b"\r\n\r\n")
+
+    assert head.startswith(b"HTTP/1.1 417")
+    assert b"Server: deskhand" in head
+    assert json.loads(body)["error"]["code"] == "expectation_failed"
+    assert b"secret-path" not in body
+
+
 async def test_who_sends_nonsense_fills_no_log(port: int, caplog: pytest.LogCaptureFixture) -> None:
     with capture_logs() as logs:
         for raw in (*MALFORMED.values(), *MALFORMED.values()):
