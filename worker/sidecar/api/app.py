@@ -165,9 +165,10 @@ class _Route:
 
     def definition(self) -> web.RouteDef:
         method, path = self._operation.method, _pattern(self._operation.path)
-        if method == "GET" and self._operation.media_type == _JSON:
-            return web.get(path, self._answer)  # answers HEAD as well
-        return web.route(method, path, self._answer)
+        if method != "GET":
+            return web.route(method, path, self._answer)
+        # A stream has no head without its body.
+        return web.get(path, self._answer, allow_head=self._operation.media_type == _JSON)
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         return await self._api.answer(self._operation, request)
