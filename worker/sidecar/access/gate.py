@@ -1,13 +1,21 @@
-"""The gate: from a request's headers to who asks, or why they are turned away."""
+"""The gate: from a request's headers to who asks, or why they are turned away.
 
-import asyncio
+Behind a proxy everybody has one address, so wrong passwords are what is turned away for being too
+many, and not whoever has the right one: beyond FAILURES a password is still looked at, LATE times
+a second for a name from an address and one at a time in all, and a wrong one is then told to wait.
+Somebody who guesses thus tries one password a second, of which each has ten characters or more, and
+keeps two cores busy at most. Somebody who sends more than that for one name competes with its
+owner for these tries, until the owner is in. Whoever was let in once since the start has a lane of
+their own, which takes the right password alone; tokens need none of this.
+"""
+
 import base64
 import binascii
 import hashlib
 import hmac
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping
 from secrets import token_bytes
 from typing import Final, TypeVar
 
@@ -24,16 +32,18 @@ from worker.sidecar.access.browser import (
     is_loopback,
     is_name_ours,
 )
-from worker.sidecar.access.passwords import Scrypt, User, users_of
+from worker.sidecar.access.lane import Lane
+from worker.sidecar.access.passwords import Scrypt, users_of
 from worker.sidecar.access.principal import ANYBODY, LOCAL, Principal, RefusedError
 from worker.sidecar.access.throttle import Buckets
 from worker.sidecar.access.tokens import principal_of_token
 from worker.telemetry.logs import get_logger
 
 FAILURES: Final = 5  # a minute: of a name from an address, and of an address
+LATE: Final = 1.0  # passwords a second that are looked at beyond that, of a name from an address
 _REMEMBERED: Final = 300.0  # seconds for which a password need not be hashed again
 _MOST_REMEMBERED = 1000
-_HASHING, _WAITING = 2, 20  # at once, each with 16 MiB
+_IN_LANE, _IN_LATE_LANE = 20, 10
 _MINUTE = 60
 K = TypeVar("K")
 V = TypeVar("V")
@@ -56,11 +66,13 @@ class Gate:
         self._remembered: OrderedDict[bytes, tuple[Principal, float]] = OrderedDict()
         self._known: OrderedDict[tuple[str, str], None] = OrderedDict()
         self._nobody = Scrypt.of_nobody()
-        self._hashing = asyncio.Semaphore(_HASHING)
-        self._waiting = 0
+        self._lane, self._late_lane, self._known_lane = (
+            Lane(most) for most in (_IN_LANE, _IN_LATE_LANE, _IN_LANE)
+        )
         pace = FAILURES / _MINUTE
         self._by_name = Buckets(rate=pace, burst=FAILURES, clock=clock)
         self._by_address = Buckets(rate=pace, burst=FAILURES, clock=clock)
+        self._late = Buckets(rate=LATE, burst=FAILURES, clock=clock)
         rate = settings.api_rate
         # Ten seconds' worth at once: whoever fills a queue does not do so evenly.
         self._changes = Buckets(rate=rate, burst=10 * rate, clock=clock) if rate else None
@@ -146,33 +158,46 @@ class Gate:
             self._remembered.move_to_end(digest)
             return found
         name, password = _name_and_password(credential)
+        if found is not None:  # it was right, and so it will be
+            is_right = await self._fits(self._known_lane, name, password)
+        else:
+            is_right = await self._is_right(name, password, address)
         user = self._users.get(name)
-        key = (hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest(), address)
-        # Who has been here before is not kept out by others at the same address (a proxy's).
+        if not is_right or user is None:
+            raise self._unknown("name or password is wrong")
+        principal = Principal(user.name, user.role, "password")
+        _remember(self._remembered, digest, (principal, self._clock() + _REMEMBERED))
+        _remember(self._known, _whose(name, address), None)
+        return principal
+
+    async def _is_right(self, name: str, password: str, address: str) -> bool:
+        """Counts what is wrong. Raises RefusedError for that, too, when there is too much of it."""
+        key = _whose(name, address)
+        # Who has been here before is not counted with others at the same address (a proxy's).
         is_known = key in self._known
         buckets: list[tuple[Buckets, Hashable]] = [(self._by_name, key)]
         buckets += [] if is_known else [(self._by_address, address)]
-        _take(buckets)
-        if not await self._fits(user, password) or user is None:
-            raise self._unknown("name or password is wrong")
-        for bucket, whose in buckets:
-            bucket.give_back(whose)
-        principal = Principal(user.name, user.role, "password")
-        _remember(self._remembered, digest, (principal, self._clock() + _REMEMBERED))
-        _remember(self._known, key, None)
-        return principal
+        wait = max(bucket.wait(whose) for bucket, whose in buckets)
+        lane = self._lane
+        if wait:
+            buckets, lane = [(self._late, key)], self._late_lane
+            if self._late.wait(key):
+                raise _too_many("too many wrong passwords", wait)
+        for bucket, whose in buckets:  # before it is looked at, so that many at once do not slip by
+            bucket.take(whose)
+        if await self._fits(lane, name, password):
+            for bucket, whose in buckets:
+                bucket.give_back(whose)
+            return True
+        if wait:
+            raise _too_many("too many wrong passwords", wait)
+        return False
 
-    async def _fits(self, user: User | None, password: str) -> bool:
+    async def _fits(self, lane: Lane, name: str, password: str) -> bool:
         """Takes as long for a name that does not exist."""
-        if self._waiting >= _WAITING:
-            raise RefusedError(503, "busy", "too many people sign in at once", {"Retry-After": "1"})
-        self._waiting += 1
-        try:
-            async with self._hashing:
-                stored = user.password if user is not None else self._nobody
-                return await asyncio.to_thread(stored.fits, password) and user is not None
-        finally:
-            self._waiting -= 1
+        user = self._users.get(name)
+        stored = user.password if user is not None else self._nobody
+        return await lane.fits(stored, password) and user is not None
 
     def _unknown(self, message: str) -> RefusedError:
         schemes = ["Bearer"] if self._admin_token or self._jwt_secret else []
@@ -181,13 +206,9 @@ class Gate:
         return RefusedError(401, "unauthorized", message, {"WWW-Authenticate": ", ".join(schemes)})
 
 
-def _take(buckets: Sequence[tuple[Buckets, Hashable]]) -> None:
-    """Before the password is hashed, so that many at once do not slip through."""
-    wait = max(bucket.wait(key) for bucket, key in buckets)
-    if wait:
-        raise _too_many("too many wrong passwords", wait)
-    for bucket, key in buckets:
-        bucket.take(key)
+def _whose(name: str, address: str) -> tuple[str, str]:
+    """Of bounded length."""
+    return hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest(), address
 
 
 def _remember(where: OrderedDict[K, V], key: K, value: V) -> None:

@@ -1,5 +1,6 @@
 """Somebody who is known, what they may do, and how they are turned away."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -34,12 +35,16 @@ class Role(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who asks. One with a `tenant_id` sees and touches only that tenant's data."""
+    """Who asks. One with a `tenant_id` sees and touches only that tenant's data.
+
+    `ends_at`, in seconds since 1970, is when their credential does.
+    """
 
     name: str
     role: Role
     credential: Credential
     tenant_id: UUID | None = None
+    ends_at: float = math.inf
 
 
 # Who asks where nothing is configured: whoever is on this machine.

@@ -44,7 +44,7 @@ def principal_of_token(
     except (jwt.PyJWTError, ValueError, TypeError, AttributeError, ArithmeticError, RecursionError):
         return None
     name = "".join(char for char in str(claims.get("sub", "")) if char.isprintable())
-    return Principal(f"jwt:{name[:_NAME_LIMIT]}", role, "jwt", tenant_id)
+    return Principal(f"jwt:{name[:_NAME_LIMIT]}", role, "jwt", tenant_id, claims["exp"] + _LEEWAY)
 
 
 def _check_seconds(value: object) -> None:

@@ -1,6 +1,5 @@
 """Routes and checks for all operations, from their declarations."""
 
-import asyncio
 import re
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
@@ -19,6 +18,7 @@ from worker.sidecar.access.principal import ANYBODY, Principal, RefusedError
 from worker.sidecar.access.throttle import Buckets
 from worker.sidecar.api.auditing import REFUSALS_BURST, REFUSALS_RATE, Refusals
 from worker.sidecar.api.errors import RETRY_SOON, ApiError, api_error_of
+from worker.sidecar.api.in_time import InTime
 from worker.sidecar.api.openapi import description_of
 from worker.sidecar.api.operation import BASE, Answer, Call, Operation
 from worker.sidecar.api.reading import read_body, read_parameters
@@ -26,7 +26,6 @@ from worker.sidecar.api.resources import all_operations
 from worker.sidecar.api.services import Services
 from worker.telemetry.logs import get_logger
 
-_TIMEOUT: Final = 45.0  # seconds that an operation may take
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _REQUEST_ID_HEADERS = ("X-Request-ID", "X-Correlation-ID")
 _JSON: Final = "application/json"
@@ -46,6 +45,7 @@ class Api:
         self._settings = settings
         self._services: Services | None = None
         self.gate = Gate(settings, clock=clock)
+        self._in_time = InTime()
         self._refusals = Refusals(Buckets(rate=REFUSALS_RATE, burst=REFUSALS_BURST, clock=clock))
         declared = all_operations() if operations is None else tuple(operations)
         self.operations = (*declared, description_of(declared))
@@ -79,6 +79,8 @@ class Api:
         finally:
             self._services = None
             await services.events.close()
+            await self._refusals.close()
+            await self._in_time.close()
 
     async def answer(self, operation: Operation, request: web.Request) -> web.StreamResponse:
         """Check everything, and do it. Never raises, but for a broken connection."""
@@ -92,13 +94,12 @@ class Api:
         try:
             self._check(operation, principal, request.remote or "")
             call = await self._call(operation, request, principal, request_id)
-            return await _done(call)
+            return await self._done(call)
         except Exception as error:  # noqa: BLE001 - as above
             if self._services is not None and not (call and call.is_audited):
                 db = self._services.db
-                await self._refusals.write(
-                    operation, request, principal, request_id, db=db, error=error
-                )
+                action = operation.action or (call.action if call else None)
+                self._refusals.write(action, request, principal, request_id, db=db, error=error)
             return _error(request, request_id, error)
 
     async def _principal(self, operation: Operation, request: web.Request) -> Principal:
@@ -135,15 +136,16 @@ class Api:
             request_id=request_id,
         )
 
+    async def _done(self, call: Call[Any, Any]) -> web.StreamResponse:
+        operation = call.operation
+        if operation.media_type != _JSON:  # a stream: ends when it wants to
+            stream: web.StreamResponse = await operation.function(call)
+            return stream
+        return _answer(operation, await self._in_time.result(_result(call)), call.request_id)
 
-async def _done(call: Call[Any, Any]) -> web.StreamResponse:
-    operation = call.operation
-    if operation.media_type != _JSON:  # a stream: ends when it wants to
-        stream: web.StreamResponse = await operation.function(call)
-        return stream
-    async with asyncio.timeout(_TIMEOUT):
-        answered = await operation.function(call)
-    return _answer(operation, answered, call.request_id)
+
+async def _result(call: Call[Any, Any]) -> Any:
+    return await call.operation.function(call)
 
 
 def check_role(operation: Operation, principal: Principal) -> None:
@@ -165,10 +167,9 @@ class _Route:
 
     def definition(self) -> web.RouteDef:
         method, path = self._operation.method, _pattern(self._operation.path)
-        if method != "GET":
-            return web.route(method, path, self._answer)
-        # A stream has no head without its body.
-        return web.get(path, self._answer, allow_head=self._operation.media_type == _JSON)
+        if method == "GET":  # answers HEAD as well, but for streams
+            return web.get(path, self._answer, allow_head=self._operation.media_type == _JSON)
+        return web.route(method, path, self._answer)
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         return await self._api.answer(self._operation, request)

@@ -13,11 +13,12 @@ from aiohttp import web
 
 from worker import audit
 from worker.audit import Entry, Outcome
+from worker.background import cancel
 from worker.records import plain
 from worker.sidecar.access.principal import Principal
 from worker.sidecar.access.throttle import Buckets
 from worker.sidecar.api.errors import ApiError, api_error_of
-from worker.sidecar.api.operation import Call, Operation
+from worker.sidecar.api.operation import Call
 from worker.telemetry.logs import get_logger
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ MOST_SECONDS, MOST_AFFECTED = 20.0, 10_000
 _SERVER_ERROR: Final = 500
 # Refusals of one caller that are written: 60 at once, and one a second from then on.
 REFUSALS_RATE, REFUSALS_BURST = 1.0, 60.0
+_MOST_WRITING = 200  # of all callers, at once
+_WRITING_TIMEOUT, _WRITTEN_WITHIN = 10.0, 2.0  # seconds
 _log = get_logger(__name__)
 
 
@@ -93,14 +96,18 @@ async def count_pages(call: Call[Any, Any], pages: AsyncIterator[int]) -> bool:
 
 
 class Refusals:
-    """Writes down what known callers tried in vain; so many a second, so that nobody fills it."""
+    """Writes down what known callers tried in vain; so many a second, so that nobody fills it.
+
+    Beside the answer, which does not wait for PostgreSQL.
+    """
 
     def __init__(self, buckets: Buckets) -> None:
         self._buckets = buckets
+        self._writing: set[asyncio.Task[None]] = set()
 
-    async def write(
+    def write(
         self,
-        operation: Operation,
+        action: str | None,
         request: web.Request,
         principal: Principal,
         request_id: str,
@@ -108,18 +115,43 @@ class Refusals:
         db: "asyncpg.Pool[asyncpg.Record]",
         error: Exception,
     ) -> None:
-        """Never raises: the answer is on its way."""
-        if operation.action is None or self._buckets.take((principal.credential, principal.name)):
+        """Begin to, of what has an action. Never raises."""
+        if action is None or self._buckets.take((principal.credential, principal.name)):
+            return
+        if len(self._writing) >= _MOST_WRITING:
+            _not_audited("Busy")
             return
         targets = list(request.match_info.values())
-        entry = _entry_of(operation.action, request, principal, request_id, targets)
-        known = api_error_of(error)
-        is_refused = known is not None and known.status < _SERVER_ERROR
-        outcome: Outcome = "refused" if is_refused else "failed"
-        try:
+        entry = _entry_of(action, request, principal, request_id, targets)
+        task = asyncio.create_task(_write_refusal(db, entry, error), name="audit-refusal")
+        self._writing.add(task)
+        task.add_done_callback(self._writing.discard)
+
+    async def written(self) -> None:
+        """Wait until those that were begun are written, but not for long."""
+        if self._writing:
+            await asyncio.wait(self._writing, timeout=_WRITTEN_WITHIN)
+
+    async def close(self) -> None:
+        await self.written()
+        await cancel(self._writing)
+
+
+async def _write_refusal(
+    db: "asyncpg.Pool[asyncpg.Record]", entry: Entry, error: Exception
+) -> None:
+    known = api_error_of(error)
+    is_refused = known is not None and known.status < _SERVER_ERROR
+    outcome: Outcome = "refused" if is_refused else "failed"
+    try:
+        async with asyncio.timeout(_WRITING_TIMEOUT):
             await audit.add(db, entry, outcome, error=_code(error))
-        except Exception as trouble:  # noqa: BLE001 - nothing was changed that would need it
-            _log.warning("A refusal is not audited", error_type=type(trouble).__name__)
+    except Exception as trouble:  # noqa: BLE001 - nothing was changed that would need it
+        _not_audited(type(trouble).__name__)
+
+
+def _not_audited(why: str) -> None:
+    _log.warning("A refusal is not audited", error_type=why)
 
 
 def _entry(

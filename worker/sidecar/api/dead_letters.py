@@ -190,12 +190,13 @@ async def list_letter_groups(call: Call[LetterQuery, None]) -> GroupPage:
 )
 async def get_letter(call: Call[Looking, None]) -> DeadLetterDetail:
     asked = call.parameters
+    call.action = "dead_letter.reveal" if asked.reveal else None
     if asked.reveal and call.principal.role < Role.ADMIN:
         raise ApiError(403, "forbidden", "to reveal a payload takes the role admin")
     letter = await letter_of(call, asked.dead_letter_id)
     payload = _shown(letter)
     if asked.reveal:
-        async with audited_outside(call, "dead_letter.reveal"):
+        async with audited_outside(call, call.action):
             payload = dict(letter.payload) if letter.payload is not None else None
     attempts = await attempts_of(call.services.db, letter.run_id)
     return DeadLetterDetail(

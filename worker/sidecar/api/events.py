@@ -17,6 +17,7 @@ from worker.sidecar.api.tail import Follower, place_of
 from worker.telemetry.logs import get_logger
 
 KEEP_ALIVE: Final = 15.0  # seconds
+_LOOK_EVERY: Final = 0.5  # seconds until we see that somebody is gone
 _RETRY_MS: Final = 3000
 _WRITE_TIMEOUT: Final = 30.0  # seconds, for somebody who takes nothing
 _HEADERS: Final = {
@@ -47,7 +48,8 @@ async def follow_events(call: Call[Following, None]) -> web.StreamResponse:
     """Events have an id, a kind (`added`, `active`, `completed` …) and JSON without payloads.
 
     With the header `Last-Event-ID` it goes on behind that one. A follower that is too slow gets
-    `overflow`, and has to ask again. A comment comes every 15 s.
+    `overflow`, and has to ask again. A comment comes every 15 s. It ends with the token by
+    which one signed in.
     """
     asked, tail = call.parameters, call.services.events
     since: timedelta | str | None = call.request.headers.get("Last-Event-ID") or None
@@ -60,7 +62,8 @@ async def follow_events(call: Call[Following, None]) -> web.StreamResponse:
     def matches(event: Event) -> bool:
         return asked.queue in (None, event.queue) and asked.job in (None, event.job)
 
-    async with tail.following(matches) as follower:
+    principal = call.principal
+    async with tail.following(matches, (principal.credential, principal.name)) as follower:
         response = web.StreamResponse(headers={**_HEADERS, "X-Request-ID": call.request_id})
         await response.prepare(call.request)
         try:
@@ -72,7 +75,7 @@ async def follow_events(call: Call[Following, None]) -> web.StreamResponse:
                         last = place_of(event.event_id)
                         if matches(event):
                             await _write(response, _message(event))
-            await _follow(response, follower, last)
+            await _follow(call, response, follower, last)
         except (ConnectionError, TimeoutError):
             pass  # they are gone, or take nothing
         except Exception as error:  # noqa: BLE001 - too late for another answer; they come again
@@ -81,15 +84,25 @@ async def follow_events(call: Call[Following, None]) -> web.StreamResponse:
 
 
 async def _follow(
-    response: web.StreamResponse, follower: Follower, last: tuple[int, int, int]
+    call: Call[Following, None],
+    response: web.StreamResponse,
+    follower: Follower,
+    last: tuple[int, int, int],
 ) -> None:
-    """What comes behind the last one that was sent."""
-    while True:
+    """What comes behind the last one that was sent, until they are gone, or may not any more."""
+    clock = asyncio.get_running_loop().time
+    written_at = clock()
+    while call.services.clock().timestamp() < call.principal.ends_at:
+        transport = call.request.transport
+        if transport is None or transport.is_closing():
+            return
         try:
-            async with asyncio.timeout(KEEP_ALIVE):
+            async with asyncio.timeout(_LOOK_EVERY):
                 event = await follower.get()
         except TimeoutError:
-            await _write(response, b": still here\n\n")
+            if clock() - written_at >= KEEP_ALIVE:
+                await _write(response, b": still here\n\n")
+                written_at = clock()
             continue
         if event is None:
             if follower.is_behind:
@@ -97,6 +110,7 @@ async def _follow(
             return
         if place_of(event.event_id) > last:
             await _write(response, _message(event))
+            written_at = clock()
 
 
 async def _write(response: web.StreamResponse, data: bytes) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import cache
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -27,7 +28,7 @@ MOST_PAYLOADS = 1000
 _FARTHEST = timedelta(days=3653)
 _UNAUDITED = "the run is its own record, and says who asked for it"
 
-Seconds = Annotated[float, Field(gt=0, le=_FARTHEST.total_seconds())]
+Seconds = Annotated[float, Field(ge=0.001, le=_FARTHEST.total_seconds())]
 
 
 class OneJob(Parameters):
@@ -255,5 +256,11 @@ def _described(job: Job[Any, Any]) -> JobDescription:
         is_exposed=job.exposed,
         is_for_tenants=issubclass(job.payload, TenantPayload),
         schedule=None if job.schedule is None else when(job.schedule),
-        payload_schema=job.payload.model_json_schema(),
+        payload_schema=_schema_of(job.name),
     )
+
+
+@cache  # some milliseconds each, and there are as many as jobs
+def _schema_of(name: str) -> dict[str, Any]:
+    schema: dict[str, Any] = known_job(name).payload.model_json_schema()
+    return schema

@@ -153,7 +153,7 @@ class Call(Generic[P, B]):
     """One request, checked.
 
     `is_audited` is true once an entry of the audit log tells of it, which says `affected`: to how
-    many it was done.
+    many it was done. What is audited only when it is asked for says its `action` here first.
     """
 
     operation: "Operation"
@@ -163,6 +163,7 @@ class Call(Generic[P, B]):
     services: Services
     request: web.Request
     request_id: str
+    action: str | None = None
     is_audited: bool = False
     affected: int | None = None
 

@@ -176,12 +176,13 @@ async def list_runs(call: Call[RunQuery, None]) -> Page[RunItem]:
 async def get_run(call: Call[LookingAtRun, None]) -> RunDetail:
     """The id is percent-encoded, also its slashes: ids are foreign."""
     asked = call.parameters
+    call.action = "run.reveal" if asked.reveal else None
     if asked.reveal and call.principal.role < Role.ADMIN:
         raise ApiError(403, "forbidden", "to reveal a payload takes the role admin")
     view = await run_of(call, asked.run_id)
     if not asked.reveal:
         return _detail(view, is_revealed=False)
-    async with audited_outside(call, "run.reveal"):
+    async with audited_outside(call, call.action):
         return _detail(view, is_revealed=True)
 
 

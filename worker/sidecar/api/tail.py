@@ -1,7 +1,7 @@
 """One reader of the events for all who follow them here, and a bounded queue for each of those."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Hashable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Final
@@ -14,6 +14,7 @@ from worker.sidecar.api.errors import RETRY_SOON, ApiError
 from worker.telemetry.logs import get_logger
 
 MOST_FOLLOWERS: Final = 50
+MOST_OF_ONE: Final = 20  # so that nobody takes all places
 _BEHIND: Final = 1000  # events that a slow follower may be behind
 _BEFORE_ALL = 2**64 - 1
 _log = get_logger(__name__)
@@ -24,8 +25,9 @@ Match = Callable[[Event], bool]
 class Follower:
     """Whoever follows: events, or None at the end. `is_behind`: it missed some."""
 
-    def __init__(self, matches: Match) -> None:
+    def __init__(self, matches: Match, whose: Hashable = None) -> None:
         self._matches = matches
+        self.whose = whose
         self._events: asyncio.Queue[Event | None] = asyncio.Queue(_BEHIND)
         self.is_behind = False
 
@@ -53,11 +55,14 @@ class Tail:
         self._task: asyncio.Task[None] | None = None
 
     @asynccontextmanager
-    async def following(self, matches: Match) -> AsyncIterator[Follower]:
-        """Events from now on. Raises ApiError for one too many, RedisError."""
+    async def following(self, matches: Match, whose: Hashable = None) -> AsyncIterator[Follower]:
+        """Events from now on. Raises ApiError when all, or `whose`, are too many; RedisError."""
         if len(self._followers) >= MOST_FOLLOWERS:
             raise ApiError(503, "too_many", "so many follow the events already", headers=RETRY_SOON)
-        follower = Follower(matches)
+        if sum(one.whose == whose for one in self._followers) >= MOST_OF_ONE:
+            sentence = f"one caller follows the events {MOST_OF_ONE} times at most"
+            raise ApiError(429, "too_many", sentence, headers=RETRY_SOON)
+        follower = Follower(matches, whose)
         self._followers.add(follower)
         try:
             if self._task is None or self._task.done():

@@ -88,9 +88,64 @@ async def test_failures_are_counted_for_each_name_and_address(gate: Gate, clock:
     assert [await code_for(gate, wrong) for _ in range(6)] == ["unauthorized"] * 5 + ["too_many"]
     assert await code_for(gate, wrong, "10.0.0.2") == "unauthorized"
     assert await code_for(gate, basic("other")) == "too_many"
-    assert await code_for(gate, basic("ayse")) == "too_many"
     clock.now = 13
+    assert await code_for(gate, wrong) == "unauthorized"
+
+
+async def test_others_wrong_passwords_keep_out_nobody_with_the_right_one(
+    gate: Gate, clock: Clock
+) -> None:
+    """All at one address, a proxy's: for an hour somebody guesses as soon as he may."""
+    for second in range(0, 3600, 2):
+        clock.now = second
+        guess = await code_for(gate, basic("ayse", f"guess {second}"))
+        assert guess in {"unauthorized", "too_many"}
+    await code_for(gate, basic("ayse", "and another"))
+
     assert await code_for(gate, basic("ayse")) == "ayse"
+
+
+async def test_beyond_the_failures_one_password_a_second_is_looked_at(
+    gate: Gate, clock: Clock, hashed: list[str]
+) -> None:
+    for _ in range(100):
+        await code_for(gate, basic("ayse", "wrong"))
+    assert len(hashed) == 5 + 5
+
+    clock.now = 3
+    for _ in range(100):
+        assert await code_for(gate, basic("ayse", "wrong")) == "too_many"
+    assert len(hashed) == 5 + 5 + 3
+
+
+async def test_who_was_let_in_is_not_held_up_by_any_number_of_guesses(
+    gate: Gate, clock: Clock
+) -> None:
+    assert await code_for(gate, basic("ayse")) == "ayse"
+    clock.now = 301  # so that it is hashed again
+
+    *guesses, own = await asyncio.gather(
+        *(code_for(gate, basic("ayse", f"{n}")) for n in range(50)),
+        *(code_for(gate, basic(f"name {n}"), f"10.0.{n}.1") for n in range(50)),
+        code_for(gate, basic("ayse")),
+    )
+
+    assert own == "ayse"
+    assert {"too_many", "busy"} <= set(guesses)
+
+
+async def test_late_guesses_hold_up_nobody_elsewhere(gate: Gate, hashed: list[str]) -> None:
+    for n in range(6):
+        await code_for(gate, basic("other", f"{n}"))
+
+    *guesses, own = await asyncio.gather(
+        *(code_for(gate, basic(f"name {n}")) for n in range(50)),
+        code_for(gate, basic("ayse"), "10.0.0.2"),
+    )
+
+    assert own == "ayse"
+    assert set(guesses) == {"too_many", "busy"}
+    assert len(hashed) == 6 + 10 + 1
 
 
 async def test_whoever_signs_in_uses_up_nothing(gate: Gate, clock: Clock) -> None:

@@ -126,7 +126,13 @@ async def serve(
                 )
                 await stack.enter_async_context(api.serving(services))
             url = f"http://127.0.0.1:{sidecar.port}/api/v1"
-            return await stack.enter_async_context(httpx.AsyncClient(base_url=url, timeout=30))
+
+            async def audited(_: httpx.Response) -> None:
+                await api._refusals.written()  # answers do not wait for it, tests do
+
+            return await stack.enter_async_context(
+                httpx.AsyncClient(base_url=url, timeout=30, event_hooks={"response": [audited]})
+            )
 
         yield start
 

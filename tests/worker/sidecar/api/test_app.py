@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import threading
 from typing import Annotated, Any
 
 import httpx
@@ -18,6 +19,7 @@ from tests.worker.sidecar.api.conftest import (
 )
 from worker.message import correlation_id
 from worker.sidecar.access.principal import Role
+from worker.sidecar.api import reading
 from worker.sidecar.api.operation import (
     Answered,
     Body,
@@ -79,7 +81,18 @@ async def take_hook(call: Call[Source, bytes]) -> web.Response:
     )
 
 
-OPERATIONS = [echo, list_echoes, break_down, take_hook]
+class Size(Answered):
+    size: int
+
+
+@operation(
+    "POST", "/echo/checked", tag="test", role=Role.VIEWER, summary="Count it.", unaudited="a test"
+)
+async def count(call: Call[NoParameters, Numbers]) -> Size:
+    return Size(size=len(call.body.more))
+
+
+OPERATIONS = [echo, count, list_echoes, break_down, take_hook]
 
 
 @pytest.fixture
@@ -184,6 +197,28 @@ async def test_a_large_body_is_refused_told_or_not_how_large(test_api: httpx.Asy
     for reply in (told, untold):
         assert (reply.status_code, code_of(reply)) == (413, "too_large")
         assert "1024" in reply.json()["error"]["message"]
+
+
+async def test_a_large_body_is_read_beside_the_event_loop(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of a megabyte of small things takes the better part of a second."""
+    http = await serve(operations=OPERATIONS, api_body_limit=2**20)
+    threads: list[threading.Thread] = []
+    check = reading.check_json
+
+    def noted(raw: bytes) -> None:
+        threads.append(threading.current_thread())
+        check(raw)
+
+    monkeypatch.setattr(reading, "check_json", noted)
+    sent = {"Content-Type": "application/json"}
+    for things in (1, 300_000):
+        raw = b'{"more": [' + b",".join([b"{}"] * things) + b"]}"
+        reply = await http.post("/echo/checked", content=raw, headers=sent)
+        assert reply.json() == {"size": things}
+
+    assert [one is threading.main_thread() for one in threads] == [True, False]
 
 
 async def test_so_is_one_that_came_with_its_head(test_api: httpx.AsyncClient) -> None:

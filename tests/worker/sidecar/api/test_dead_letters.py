@@ -138,7 +138,10 @@ async def test_only_an_admin_sees_a_payload_as_it_is_and_that_is_told(
     revealed = (await http.get(path, headers=bearer(token("admin", sub="root")))).json()
 
     assert (revealed["payload"], revealed["is_revealed"]) == ({"name": "a@example.com"}, True)
-    (entry,) = await db.fetch("select * from audit_log")
+    *refusals, entry = await db.fetch("select * from audit_log order by audit_id")
+    assert [(one["action"], one["outcome"]) for one in refusals] == [
+        ("dead_letter.reveal", "refused")
+    ] * 2
     assert (entry["action"], entry["principal"]) == ("dead_letter.reveal", "jwt:root")
     assert entry["targets"] == [str(letter_id)]
 

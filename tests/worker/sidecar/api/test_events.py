@@ -11,7 +11,14 @@ import pytest
 
 from tests.worker.conftest import StartWorker, until
 from tests.worker.ledger.records import put_together
-from tests.worker.sidecar.api.conftest import code_of
+from tests.worker.sidecar.api.conftest import (
+    ADMIN_TOKEN,
+    CREDENTIALS,
+    Serve,
+    bearer,
+    code_of,
+    token,
+)
 from worker.clock import utc_now
 from worker.enqueuer import Pool
 from worker.events import Event, Kind
@@ -134,8 +141,33 @@ async def test_only_so_many_follow_at_once(
         async with http.stream("GET", "/events") as reply:
             return reply.status_code == 200
 
-    monkeypatch.setattr(events_module, "KEEP_ALIVE", 0.05)
-    assert await until(is_free)
+    assert await until(is_free, within=5)  # long before anything is to be sent
+
+
+async def test_nobody_takes_all_places(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tail_module, "MOST_OF_ONE", 2)
+    http = await serve(**CREDENTIALS)
+    viewer = bearer(token("viewer", sub="v"))
+
+    async with following(http, viewer), following(http, viewer):
+        refused = await http.get("/events", headers=viewer)
+        assert (refused.status_code, code_of(refused)) == (429, "too_many")
+        async with following(http, bearer(ADMIN_TOKEN)):
+            pass
+
+
+async def test_a_stream_ends_with_its_token(serve: Serve) -> None:
+    """Ten seconds later, as clocks may differ."""
+    http = await serve(**CREDENTIALS)
+
+    async with following(http, bearer(token("viewer", lasts=-8.5))) as stream:
+        assert await stream.block() == {}
+
+
+async def test_only_get_follows(http: httpx.AsyncClient) -> None:
+    reply = await http.head("/events")
+
+    assert (reply.status_code, reply.headers["Allow"]) == (405, "GET")
 
 
 def event(number: int) -> Event:

@@ -118,6 +118,7 @@ async def test_when_a_run_is_due_can_be_said(http: httpx.AsyncClient, pool: Pool
         ({"payload": {"name": "a"}, "delay_seconds": 0}, "delay_seconds"),
         ({"payload": {"name": "a"}, "delay_seconds": 1e10}, "delay_seconds"),
         ({"payload": {"name": "a"}, "expires_seconds": -1}, "expires_seconds"),
+        ({"payload": {"name": "a"}, "expires_seconds": 1e-9}, "expires_seconds"),
         ({"payload": {"name": "a"}, "due_at": "2030-01-01T00:00:00"}, "due_at"),
         ({"payload": {"name": "a"}, "due_at": "9999-12-31T23:59:59-12:00"}, "due_at"),
         (

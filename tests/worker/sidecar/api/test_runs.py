@@ -286,8 +286,12 @@ async def test_payload_and_result_are_revealed_to_admins_and_that_is_audited(
     assert "a@example.com" not in str(shown)
     assert revealed["payload"]["name"] == "a@example.com"
     assert (shown["is_revealed"], revealed["is_revealed"]) == (False, True)
-    entry = await db.fetchrow("select * from audit_log where action = 'run.reveal'")
+    *refusals, entry = await db.fetch("select * from audit_log order by audit_id")
     assert (entry["principal"], entry["targets"]) == ("jwt:root", [run_id])
+    assert [(one["principal"], one["outcome"], one["action"]) for one in refusals] == [
+        ("jwt:", "refused", "run.reveal"),
+        ("ayse", "refused", "run.reveal"),
+    ]
 
 
 async def test_a_dead_run_tells_why_and_which_letter_it_left(
