@@ -119,7 +119,8 @@ async def open_runtime(
         plans = _plans(settings)
         scheduler = Scheduler(resources.db, plans, jobs=[reports.JOB])
         crons.db, crons.names = resources.db, list(plans)
-        await scheduler.declare()  # they can be started by hand, also where none fires
+        # They can be started by hand, also where none fires.
+        await scheduler.declare(only_new=not has_schedules)
         if has_schedules:
             status.watch(scheduler)
         await stack.enter_async_context(health.watching())

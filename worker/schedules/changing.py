@@ -39,12 +39,15 @@ class Started:
     due_at: datetime
 
 
-async def declare(db: Db, plans: Mapping[str, Plan], *, since: datetime | None = None) -> None:
+async def declare(
+    db: Db, plans: Mapping[str, Plan], *, since: datetime | None = None, only_new: bool = False
+) -> None:
     """Have PostgreSQL know these schedules as they are now; what is due already stays due.
 
     Said again and again by each process. Of versions that do not agree the one whose process
-    started last (`since`; None: now) has its way, until nobody says so for some minutes. Raises
-    asyncpg.LockNotAvailableError when somebody holds one of them for seconds.
+    started last (`since`; None: now) has its way, until nobody says so for some minutes. With
+    `only_new` those that are known stay as they are. Raises asyncpg.LockNotAvailableError when
+    somebody holds one of them for seconds.
     """
     async with db.acquire() as connection, connection.transaction():
         await queries.limit_transaction(connection, lock_wait=_LOCK_WAIT)
@@ -67,7 +70,7 @@ async def declare(db: Db, plans: Mapping[str, Plan], *, since: datetime | None =
                     anchor_at=at,
                     next_due_at=plan.first_after(at),
                 )
-            elif row.plan != plan and not _has_our_way(row, since, at):
+            elif only_new or (row.plan != plan and not _has_our_way(row, since, at)):
                 continue
             else:
                 await _follow(connection, row, plan, at, fired.get(name))

@@ -111,6 +111,11 @@ async def create(connection: Connection, tenant_id: UUID, wanted: Wanted) -> Rep
     return await find(connection, made, tenant_id)
 
 
+async def lock(connection: Connection, report_schedule_id: UUID) -> None:
+    """Until the transaction ends."""
+    await queries.get(connection, name_of(report_schedule_id))
+
+
 async def find(
     db: "Connection | Db", report_schedule_id: UUID, tenant_id: UUID | None
 ) -> ReportSchedule | None:

@@ -76,10 +76,13 @@ class Scheduler:
             raise TimeoutError
         return step.result()
 
-    async def declare(self) -> None:
-        """Have PostgreSQL know these schedules; a minute later if somebody holds one of them."""
+    async def declare(self, *, only_new: bool = False) -> None:
+        """Have PostgreSQL know these schedules; a minute later if somebody holds one of them.
+
+        With `only_new`, for a process that fires none: those who do say when they are due.
+        """
         try:
-            await declare(self._db, self._plans, since=self._started_at)
+            await declare(self._db, self._plans, since=self._started_at, only_new=only_new)
         except asyncpg.LockNotAvailableError:
             _log.warning("Schedules are declared later: somebody holds one")
         self._declared_at = time.monotonic()

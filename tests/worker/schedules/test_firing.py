@@ -301,6 +301,16 @@ async def test_of_two_versions_the_one_that_started_last_has_its_way(db: Db) -> 
     assert (await row(db))["line"] == "0 9 * * *"
 
 
+async def test_a_process_that_fires_none_adds_what_is_missing_and_changes_nothing(db: Db) -> None:
+    other = scheduled_jobs.export_all.name
+    await declare(db, {NAME: plan_of(Cron("0 9 * * *"))})
+
+    await declare(db, {NAME: plan_of(Cron("0 5 * * *")), other: plan_of(OnDemand())}, only_new=True)
+
+    lines = await db.fetch("select name, line from schedules order by name")
+    assert [tuple(one) for one in lines] == [(other, "off"), (NAME, "0 9 * * *")]
+
+
 async def test_unless_nobody_has_said_so_for_minutes(db: Db) -> None:
     old, new = {NAME: plan_of(Cron("0 10 * * *"))}, {NAME: plan_of(Cron("0 9 * * *"))}
     begun = datetime.now(UTC)

@@ -133,8 +133,9 @@ def _as(status: int, code: str) -> Callable[[Any], ApiError]:
     return lambda error: ApiError(status, code, plain(str(error)))
 
 
-# Connections, resources, a server that stops or only reads (PostgreSQL's appendix A).
-_AWAY: Final = ("08", "25", "53", "58")
+# Connections, resources, a server that stops or only reads, others in the way (PostgreSQL's
+# appendix A).
+_AWAY: Final = ("08", "25", "40", "53", "58")
 # The first that fits.
 _KNOWN: Final[Sequence[tuple[type | tuple[type, ...], Callable[[Any], ApiError]]]] = (
     (

@@ -160,6 +160,7 @@ async def change_report_schedule(
 ) -> ReportScheduleShown:
     asked, wanted_id = call.body, call.parameters.report_schedule_id
     async with audited(call) as connection:
+        await reports.lock(connection, wanted_id)  # of two at once the second adds to the first
         known = _there(await reports.find(connection, wanted_id, call.tenant_id))
         said = {name: value for name, value in asked if value is not None}
         wanted = Wanted(**{**_fields(known, Wanted), **said})

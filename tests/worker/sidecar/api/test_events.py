@@ -222,3 +222,9 @@ def test_places_have_an_order() -> None:
     ids = ["1-0", "1-0:0", "1-0:9", "1-0:10", "1-1:0", "2-0:0", "10-0:0"]
 
     assert sorted(ids, key=place_of) == ids
+
+
+async def test_a_head_of_the_stream_is_none(http: httpx.AsyncClient) -> None:
+    reply = await http.head("/events")
+
+    assert (reply.status_code, reply.headers["Allow"]) == (405, "GET")
