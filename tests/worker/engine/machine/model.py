@@ -115,7 +115,8 @@ class Model:
         else:
             run.payload = claim.raw if run.payload is None else run.payload
             run.spent = claim.attempts_spent + finish.spends_attempt
-            run.is_unknown = run.is_unknown or finish.kind == "unknown"
+            # Its worker knew the job, if it ended in any other way: the grace begins anew.
+            run.is_unknown = finish.kind == "unknown"
             run.is_leftover = False
             run.wait(is_due=finish.wait_ms == 0)
         self.counts[f"{claim.queue.key} {finish.kind}"] += 1
