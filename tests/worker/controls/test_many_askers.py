@@ -10,6 +10,7 @@ from tests.worker.controls import jobs
 from tests.worker.controls.conftest import Crowd
 from tests.worker.trouble_servers import Workers
 from worker.enqueuer import Pool
+from worker.offload import _ensure_fork_server
 from worker.redis_pool import open_redis
 
 PROCESSES, EACH, KEYS = 20, 500, 100
@@ -23,6 +24,7 @@ async def test_10_000_requests_of_20_processes_with_100_keys_are_100_runs(
         workers.start()
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
+    _ensure_fork_server()  # ours, which other tests go on with: it blocks signals
     with context.Pool(PROCESSES) as processes:
         asked = [(redis_url, str(crowd.path), first) for first in range(PROCESSES)]
         said = await asyncio.to_thread(processes.starmap, ask, asked, 1)

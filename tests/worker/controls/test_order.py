@@ -206,7 +206,7 @@ async def test_a_run_over_a_limit_is_still_what_stock_readers_look_for(
     """It waits in its queue, can be aborted there, and the line goes on without it."""
     await start_worker()
     limit = jobs.LIMITED
-    await crowd.add(limit, ["a", "a"], seconds=1.5)
+    await crowd.add(limit, ["a", "a"], seconds=4)
     payload = {"marks": crowd.path, "key": "a"}
     second = await pool.enqueue(limit, limit.validate({**payload, "number": 2}))
     third = await pool.enqueue(limit, limit.validate({**payload, "number": 3}))

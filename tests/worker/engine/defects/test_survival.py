@@ -13,7 +13,7 @@ from arq.jobs import Job
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 
-from tests.worker.conftest import Ledgered
+from tests.worker.conftest import Ledgered, until
 from tests.worker.constellations import Node, server_at
 from tests.worker.engine.defects.defect_jobs import exit_process, nap, note
 from tests.worker.engine.defects.running import WorkerDiedError
@@ -109,12 +109,16 @@ async def test_a_hook_that_exits_ends_nothing(subject: Subject, hook: str) -> No
         seen.append(ctx["job_id"])
         raise SystemExit(3)
 
+    async def is_seen() -> bool:
+        return bool(seen)
+
     seen: list[str] = []
     await subject.start(arq={hook: leave})
 
     run_id = await subject.enqueue(note, text="still here")
 
     assert await subject.value(run_id) == "still here"
+    await until(is_seen)  # the last hook comes when Redis has the result
     assert seen == [run_id]
 
 
