@@ -8,9 +8,16 @@ from typing import Any
 
 import httpx
 
-from clients.errors import DeliveryUnknownError, RequestRejectedError, ServiceUnavailableError
+from clients.errors import (
+    DeliveryUnknownError,
+    RequestRejectedError,
+    ServiceError,
+    ServiceUnavailableError,
+    ThrottledError,
+)
 
 TRANSIENT = frozenset({408, 429})  # besides 5xx
+_THROTTLED = 429
 _LONGEST_WAIT = 86_400.0  # seconds; a service that asks for more is asked again after a day
 
 
@@ -20,6 +27,7 @@ async def request(
     url: str,
     *,
     explain: Callable[[httpx.Response], str] | None = None,
+    judge: Callable[[httpx.Response], ServiceError | None] | None = None,
     delivers: bool = False,
     transient: frozenset[int] = TRANSIENT,
     **options: Any,
@@ -27,11 +35,12 @@ async def request(
     """Make one call; `options` go to httpx. Returns a reply below 300.
 
     explain   reads the reasons out of a refusal; it must leave out addresses and secrets
+    judge     what to raise for a refusal whose meaning only this service's client knows
     delivers  the call sends something: an answer that never came is a DeliveryUnknownError
     transient statuses below 500 that say nothing about this request
 
-    Raises ServiceUnavailableError (transport, `transient`, 5xx) or RequestRejectedError (any other
-    refusal). The query string, where keys hide, is in neither.
+    Raises ThrottledError (429), ServiceUnavailableError (transport, `transient`, 5xx) or
+    RequestRejectedError (any other refusal). The query string, where keys hide, is in neither.
     """
     call = f"{method} {httpx.URL(url).copy_with(query=None, fragment=None, userinfo=b'')}"
     try:
@@ -46,8 +55,12 @@ async def request(
         raise broken(f"{call}: no answer ({type(error).__name__})") from error
     if reply.is_success:
         return reply
+    if judge and (judged := judge(reply)):
+        raise judged
     reasons = explain(reply) if explain else ""
     refusal = f"{call} answered {reply.status_code}" + (f": {reasons}" if reasons else "")
+    if reply.status_code == _THROTTLED and _THROTTLED in transient:
+        raise ThrottledError(refusal, retry_after=retry_after(reply))
     if reply.status_code in transient or reply.is_server_error:
         raise ServiceUnavailableError(refusal, retry_after=retry_after(reply))
     raise RequestRejectedError(refusal)

@@ -34,7 +34,7 @@ class MailFile:
         )
         path = self.directory / f"{re.sub(r'[^A-Za-z0-9.-]+', '_', message_id.strip('<>'))}.eml"
         try:
-            await asyncio.to_thread(_write, path, message)
+            await asyncio.to_thread(write_whole, path, message)
         except OSError as error:
             raise ServiceUnavailableError(
                 f"the mail directory cannot be written: {error.strerror}"
@@ -45,7 +45,7 @@ class MailFile:
         """Nothing is open between mails."""
 
 
-def _write(path: Path, content: bytes) -> None:
+def write_whole(path: Path, content: bytes) -> None:
     """All of it or nothing: whoever looks meanwhile sees no half of a mail."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, draft = tempfile.mkstemp(dir=path.parent, suffix=".part")
