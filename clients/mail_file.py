@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from clients.errors import ServiceUnavailableError
+from clients.handover import Before, nothing
 from clients.mail import Mail, Sender, written_message
 
 
@@ -26,12 +27,14 @@ class MailFile:
     clock: Callable[[], datetime]
     name: str = "file"
     is_repeatable: bool = True
+    reports: bool = False
 
-    async def send(self, mail: Mail, *, message_id: str) -> str:
+    async def send(self, mail: Mail, *, message_id: str, before: Before = nothing) -> str:
         """Returns the file's name. Raises ServiceUnavailableError when it cannot be written."""
         message = await asyncio.to_thread(
             written_message, mail, self.sender, message_id=message_id, date=self.clock()
         )
+        await before()
         path = self.directory / f"{re.sub(r'[^A-Za-z0-9.-]+', '_', message_id.strip('<>'))}.eml"
         try:
             await asyncio.to_thread(write_whole, path, message)

@@ -4,12 +4,12 @@ A provider sends what it is given once per call and never retries: the runner do
 """
 
 import re
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
 from clients.errors import RequestRejectedError
+from clients.handover import Before, nothing
 
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 _UNPRINTABLE = re.compile(r"[\x00-\x09\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
@@ -64,9 +64,7 @@ class SmsProvider(Protocol):
     @property
     def is_repeatable(self) -> bool: ...
 
-    async def send(
-        self, sms: Sms, *, message_id: str, before: Callable[[], Awaitable[None]]
-    ) -> str: ...
+    async def send(self, sms: Sms, *, message_id: str, before: Before = nothing) -> str: ...
 
     async def find(self, sms: Sms, *, message_id: str, since: datetime) -> str | None: ...
 

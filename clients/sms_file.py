@@ -3,12 +3,13 @@
 import asyncio
 import json
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
 from datetime import datetime
 from pathlib import Path
 
 from clients.errors import ServiceUnavailableError
+from clients.handover import Before, nothing
 from clients.mail_file import write_whole
 from clients.sms import Sms
 from clients.sms_text import length
@@ -28,9 +29,7 @@ class SmsFile:
     name: str = "file"
     is_repeatable: bool = True
 
-    async def send(
-        self, sms: Sms, *, message_id: str, before: Callable[[], Awaitable[None]]
-    ) -> str:
+    async def send(self, sms: Sms, *, message_id: str, before: Before = nothing) -> str:
         """Returns the file's name. Raises ServiceUnavailableError when it cannot be written."""
         path = self._path(message_id)
         content = self._written(sms, message_id)

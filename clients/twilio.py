@@ -1,7 +1,7 @@
 """Twilio: SMS over its HTTP API, `POST /2010-04-01/Accounts/{sid}/Messages.json`."""
 
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import KW_ONLY, dataclass
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -12,6 +12,7 @@ import httpx
 from pydantic import BaseModel, ConfigDict, SecretStr, field_validator
 
 from clients.errors import DeliveryUnknownError, ServiceUnavailableError
+from clients.handover import Before, nothing
 from clients.http import request
 from clients.sms import Sms
 from clients.twilio_errors import refusal
@@ -67,9 +68,7 @@ class Twilio:
     name: str = "twilio"
     is_repeatable: bool = False
 
-    async def send(
-        self, sms: Sms, *, message_id: str, before: Callable[[], Awaitable[None]]
-    ) -> str:
+    async def send(self, sms: Sms, *, message_id: str, before: Before = nothing) -> str:
         """Returns the SID of the message.
 
         Raises RecipientOptedOutError and RecipientUnreachableError besides what every provider

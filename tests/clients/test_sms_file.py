@@ -2,13 +2,13 @@ import json
 from pathlib import Path
 
 from clients.sms_file import SmsFile
-from tests.clients.texts import NOW, SMS, nothing
+from tests.clients.texts import NOW, SMS
 
 
 async def test_the_file_tells_what_the_sms_costs(tmp_path: Path) -> None:
     provider = SmsFile(tmp_path / "a" / "sms", clock=lambda: NOW, sender="+15005550006")
 
-    name = await provider.send(SMS, message_id="<abc123@ours.example>", before=nothing)
+    name = await provider.send(SMS, message_id="<abc123@ours.example>")
 
     assert name == "abc123_ours.example.json"
     (file,) = (tmp_path / "a" / "sms").iterdir()
@@ -20,6 +20,6 @@ async def test_the_file_tells_what_the_sms_costs(tmp_path: Path) -> None:
 async def test_no_message_id_leads_out_of_the_directory(tmp_path: Path) -> None:
     provider = SmsFile(tmp_path / "sms", clock=lambda: NOW)
 
-    await provider.send(SMS, message_id="../../etc/passwd", before=nothing)
+    await provider.send(SMS, message_id="../../etc/passwd")
 
     assert [path.name for path in tmp_path.iterdir()] == ["sms"]

@@ -16,7 +16,7 @@ from clients.sms import SmsProvider
 from clients.sms_file import SmsFile
 from clients.twilio import Twilio, TwilioSettings
 from tests.clients.stand_ins.twilio import ACCOUNT_SID, AUTH_TOKEN, FROM, twilio_server
-from tests.clients.texts import MESSAGE_ID, NOW, SMS, nothing
+from tests.clients.texts import MESSAGE_ID, NOW, SMS
 
 LATER = MESSAGE_ID.replace("0", "f")
 
@@ -71,7 +71,7 @@ async def twilio_route(stack: AsyncExitStack, path: Path) -> Route:
 
 
 async def test_an_sms_arrives_as_it_is(route: Route) -> None:
-    assert await route.provider.send(SMS, message_id=MESSAGE_ID, before=nothing)
+    assert await route.provider.send(SMS, message_id=MESSAGE_ID)
 
     assert route.arrived() == [Arrived(SMS.to, FROM, SMS.body)]
 
@@ -98,7 +98,7 @@ async def test_nothing_has_left_when_the_last_moment_goes_wrong(route: Route) ->
 
 async def test_what_was_sent_is_found(route: Route) -> None:
     since = datetime.now(UTC)
-    provider_id = await route.provider.send(SMS, message_id=MESSAGE_ID, before=nothing)
+    provider_id = await route.provider.send(SMS, message_id=MESSAGE_ID)
 
     found = await route.provider.find(SMS, message_id=MESSAGE_ID, since=since)
 
@@ -108,14 +108,14 @@ async def test_what_was_sent_is_found(route: Route) -> None:
 async def test_another_sms_is_not_taken_for_it(route: Route) -> None:
     since = datetime.now(UTC) - timedelta(seconds=5)
     other = replace(SMS, body="Başka bir mesaj")
-    await route.provider.send(other, message_id=LATER, before=nothing)
+    await route.provider.send(other, message_id=LATER)
 
     assert await route.provider.find(SMS, message_id=MESSAGE_ID, since=since) is None
 
 
 async def test_a_service_that_is_away_may_be_back_later(route: Route) -> None:
     with pytest.raises(ServiceUnavailableError) as error:
-        await route.unreachable.send(SMS, message_id=MESSAGE_ID, before=nothing)
+        await route.unreachable.send(SMS, message_id=MESSAGE_ID)
 
     assert type(error.value) is ServiceUnavailableError
     assert "532" not in str(error.value)
@@ -123,7 +123,7 @@ async def test_a_service_that_is_away_may_be_back_later(route: Route) -> None:
 
 async def test_a_repeated_sms_has_a_second_effect_only_where_it_says_so(route: Route) -> None:
     for _ in range(2):
-        await route.provider.send(SMS, message_id=MESSAGE_ID, before=nothing)
+        await route.provider.send(SMS, message_id=MESSAGE_ID)
 
     assert len(route.arrived()) == (1 if route.provider.is_repeatable else 2)
     await route.provider.aclose()

@@ -27,7 +27,7 @@ from tests.clients.stand_ins.twilio import (
     TwilioServer,
     twilio_server,
 )
-from tests.clients.texts import MESSAGE_ID, SMS, nothing
+from tests.clients.texts import MESSAGE_ID, SMS
 
 SERVICE = "MG0000000000000000000000000000000b"
 CALLBACK = "https://desk.example/api/webhooks/twilio"
@@ -64,14 +64,14 @@ def twilio(settings: TwilioSettings, http: httpx.AsyncClient) -> Twilio:
 
 async def refused(twilio: Twilio, to: str = SMS.to) -> ServiceError:
     with pytest.raises(ServiceError) as error:
-        await twilio.send(replace(SMS, to=to), message_id=MESSAGE_ID, before=nothing)
+        await twilio.send(replace(SMS, to=to), message_id=MESSAGE_ID)
     assert AUTH_TOKEN not in str(error.value)
     assert to not in str(error.value)
     return error.value
 
 
 async def test_a_callback_will_carry_the_message_id(server: TwilioServer, twilio: Twilio) -> None:
-    sid = await twilio.send(SMS, message_id=MESSAGE_ID, before=nothing)
+    sid = await twilio.send(SMS, message_id=MESSAGE_ID)
 
     (form,) = server.forms
     assert server.messages[0]["sid"] == sid
@@ -86,7 +86,7 @@ async def test_without_a_public_url_nothing_is_called_back(
 ) -> None:
     quiet = Twilio(settings.model_copy(update={"status_callback": None}), http=http)
 
-    await quiet.send(SMS, message_id=MESSAGE_ID, before=nothing)
+    await quiet.send(SMS, message_id=MESSAGE_ID)
 
     assert "StatusCallback" not in server.forms[0]
 
@@ -97,7 +97,7 @@ async def test_a_messaging_service_chooses_the_sender(
     twilio = Twilio(settings.model_copy(update={"messaging_service_sid": SERVICE}), http=http)
     since = datetime.now(UTC)
 
-    sid = await twilio.send(SMS, message_id=MESSAGE_ID, before=nothing)
+    sid = await twilio.send(SMS, message_id=MESSAGE_ID)
 
     assert server.forms[0]["MessagingServiceSid"] == SERVICE
     assert "From" not in server.forms[0]
@@ -108,7 +108,7 @@ async def test_a_messaging_service_chooses_the_sender(
 async def test_a_name_that_begins_like_a_service_is_a_name(
     server: TwilioServer, twilio: Twilio
 ) -> None:
-    await twilio.send(replace(SMS, sender="MG Klinik"), message_id=MESSAGE_ID, before=nothing)
+    await twilio.send(replace(SMS, sender="MG Klinik"), message_id=MESSAGE_ID)
 
     assert server.forms[0]["From"] == "MG Klinik"
 
@@ -219,18 +219,18 @@ async def test_an_older_sms_of_the_same_words_is_not_this_one(
 ) -> None:
     now = datetime.now(UTC)
     server.now = now - timedelta(minutes=10)
-    await twilio.send(SMS, message_id=MESSAGE_ID, before=nothing)
+    await twilio.send(SMS, message_id=MESSAGE_ID)
     assert await twilio.find(SMS, message_id=MESSAGE_ID, since=now) is None
 
     server.now = now - timedelta(seconds=50)  # its clock may be slow
-    sid = await twilio.send(SMS, message_id=MESSAGE_ID, before=nothing)
+    sid = await twilio.send(SMS, message_id=MESSAGE_ID)
     assert await twilio.find(SMS, message_id=MESSAGE_ID, since=now) == sid
 
 
 async def test_a_sender_of_a_trial_account_is_found_behind_its_words(
     server: TwilioServer, twilio: Twilio
 ) -> None:
-    sid = await twilio.send(SMS, message_id=MESSAGE_ID, before=nothing)
+    sid = await twilio.send(SMS, message_id=MESSAGE_ID)
     server.messages[0]["body"] = f"Sent from your Twilio trial account - {SMS.body}"
 
     assert await twilio.find(SMS, message_id=MESSAGE_ID, since=datetime.now(UTC)) == sid
@@ -240,10 +240,10 @@ async def test_a_lost_sms_is_found_on_a_later_page(
     server: TwilioServer, twilio: Twilio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("clients.twilio._PAGE", 2)
-    sid = await twilio.send(SMS, message_id=MESSAGE_ID, before=nothing)
+    sid = await twilio.send(SMS, message_id=MESSAGE_ID)
     for number in range(5):
         other = replace(SMS, body=f"message {number}")
-        await twilio.send(other, message_id=MESSAGE_ID, before=nothing)
+        await twilio.send(other, message_id=MESSAGE_ID)
 
     assert await twilio.find(SMS, message_id=MESSAGE_ID, since=datetime.now(UTC)) == sid
     assert server.pages == 3
@@ -255,7 +255,7 @@ async def test_a_list_without_an_end_is_no_answer(
     monkeypatch.setattr("clients.twilio._PAGE", 1)
     for number in range(12):
         other = replace(SMS, body=f"message {number}")
-        await twilio.send(other, message_id=MESSAGE_ID, before=nothing)
+        await twilio.send(other, message_id=MESSAGE_ID)
 
     with pytest.raises(DeliveryUnknownError, match="more than 10 messages"):
         await twilio.find(SMS, message_id=MESSAGE_ID, since=datetime.now(UTC))

@@ -11,7 +11,3 @@ SMS = Sms(
     to="+905321234567",
     body="Merhaba Şükrü, randevunuz yarın 14:30'da. İptal için 0212 555 01 23.",
 )
-
-
-async def nothing() -> None:
-    """What is done right before a message leaves, where a test has nothing to do there."""
