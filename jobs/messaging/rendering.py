@@ -108,7 +108,8 @@ def reason_of(error: BaseException, source: str) -> str:
     """In a sentence that tells the template's own words, and never a value."""
     match error:
         case TemplateSyntaxError():
-            return f"line {error.lineno}: {error.message}"
+            where = f"{error.name}, " if error.name else ""
+            return f"{where}line {error.lineno}: {error.message}"
         case UndefinedError():
             return _missing(error.message or "", source)
         case RecursionError():
