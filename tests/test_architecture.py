@@ -25,6 +25,7 @@ TOP_LEVEL = {
 WITH_TABLES = (
     "dead_letters/changes",
     "deliveries",
+    "ledger/failures",
     "ledger/rows",
     "ledger/ticks",
     "migrate",
