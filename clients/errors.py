@@ -1,9 +1,12 @@
 """What may go wrong outside, told by what the caller can do.
 
 ServiceError
-├── ServiceUnavailableError   try again later: transport, 5xx, 429 (`retry_after` if told)
+├── ServiceUnavailableError   try again later: transport, 5xx (`retry_after` if told)
+│   ├── ThrottledError        it was asked too often (429): everybody has to be slower
 │   └── DeliveryUnknownError  it may have left the house: trying again could do it twice
 └── RequestRejectedError      the same request will be refused again: trying again is of no use
+    └── RecipientUnreachableError    this address or number takes none; another one may
+        └── RecipientOptedOutError   it belongs to somebody who wants none any more
 """
 
 from datetime import timedelta
@@ -21,9 +24,21 @@ class ServiceUnavailableError(ServiceError):
         self.retry_after = retry_after
 
 
+class ThrottledError(ServiceUnavailableError):
+    """The service did nothing but say that it is asked too often."""
+
+
 class DeliveryUnknownError(ServiceUnavailableError):
     """The connection broke after the message was handed over and before the answer came."""
 
 
 class RequestRejectedError(ServiceError):
     """The service refuses this request for good (a 4xx that will not change)."""
+
+
+class RecipientUnreachableError(RequestRejectedError):
+    """Nothing reaches this address or number; another channel may."""
+
+
+class RecipientOptedOutError(RecipientUnreachableError):
+    """Whoever has this number has told the provider that they want no more."""

@@ -8,9 +8,15 @@ from typing import Any
 
 import httpx
 
-from clients.errors import DeliveryUnknownError, RequestRejectedError, ServiceUnavailableError
+from clients.errors import (
+    DeliveryUnknownError,
+    RequestRejectedError,
+    ServiceUnavailableError,
+    ThrottledError,
+)
 
 TRANSIENT = frozenset({408, 429})  # besides 5xx
+_THROTTLED = 429
 _LONGEST_WAIT = 86_400.0  # seconds; a service that asks for more is asked again after a day
 
 
@@ -30,8 +36,8 @@ async def request(
     delivers  the call sends something: an answer that never came is a DeliveryUnknownError
     transient statuses below 500 that say nothing about this request
 
-    Raises ServiceUnavailableError (transport, `transient`, 5xx) or RequestRejectedError (any other
-    refusal). The query string, where keys hide, is in neither.
+    Raises ThrottledError (429), ServiceUnavailableError (transport, `transient`, 5xx) or
+    RequestRejectedError (any other refusal). The query string, where keys hide, is in neither.
     """
     call = f"{method} {httpx.URL(url).copy_with(query=None, fragment=None, userinfo=b'')}"
     try:
@@ -48,6 +54,8 @@ async def request(
         return reply
     reasons = explain(reply) if explain else ""
     refusal = f"{call} answered {reply.status_code}" + (f": {reasons}" if reasons else "")
+    if reply.status_code == _THROTTLED and _THROTTLED in transient:
+        raise ThrottledError(refusal, retry_after=retry_after(reply))
     if reply.status_code in transient or reply.is_server_error:
         raise ServiceUnavailableError(refusal, retry_after=retry_after(reply))
     raise RequestRejectedError(refusal)

@@ -13,6 +13,7 @@ from email.utils import format_datetime, parseaddr
 from typing import Protocol, Self
 
 from clients.errors import RequestRejectedError
+from clients.handover import Before, nothing
 
 # RFC 5321 4.1.2 without quoted local parts, which hardly any mailbox has and many servers refuse.
 _ADDRESS = re.compile(
@@ -35,7 +36,7 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mail:
-    """A mail to one recipient. `template` names its kind in metrics.
+    """A mail to one recipient. `template` names its kind in metrics; `sender` None: the provider's.
 
     Raises RequestRejectedError for what no provider could send: no address, or a value that would
     break out of its header. The message names the field and never shows its value.
@@ -50,9 +51,16 @@ class Mail:
     attachments: tuple[Attachment, ...] = ()
     unsubscribe_url: str | None = field(default=None, repr=False)
     language: str = "en"
+    sender: "Sender | None" = None
+    reply_to: str | None = field(default=None, repr=False)
+    template_version: str = ""
 
     def __post_init__(self) -> None:
         _require(ascii_address(self.to) is not None, "to: not an e-mail address")
+        _require(
+            self.reply_to is None or ascii_address(self.reply_to) is not None,
+            "reply_to: not an e-mail address",
+        )
         _require(not _CONTROL.search(self.to_name), "to_name: contains a control character")
         _require(not _CONTROL.search(self.subject), "subject: contains a control character")
         _require(bool(self.subject.strip() and self.text.strip()), "subject or text: is empty")
@@ -98,10 +106,13 @@ class Sender:
 class MailProvider(Protocol):
     """Hands one mail over to a service that delivers it.
 
-    `is_repeatable` is true when sending the same `message_id` twice has no second effect.
+    is_repeatable  sending the same `message_id` twice has no second effect
+    reports        events about each mail come back later, also for one whose answer was lost
 
-    `send` returns the provider's own id of the message. It raises ServiceUnavailableError (not
-    sent, try later), DeliveryUnknownError (perhaps sent), RequestRejectedError (refused for good).
+    `send` awaits `before` right before the step that cannot be undone; when that raises, nothing
+    was sent. It returns the provider's own id of the message, and raises ServiceUnavailableError
+    (not sent, try later), ThrottledError (the same, and slower), DeliveryUnknownError (perhaps
+    sent), RequestRejectedError (refused for good).
     """
 
     @property
@@ -111,9 +122,12 @@ class MailProvider(Protocol):
     def is_repeatable(self) -> bool: ...
 
     @property
+    def reports(self) -> bool: ...
+
+    @property
     def sender(self) -> Sender: ...
 
-    async def send(self, mail: Mail, *, message_id: str) -> str: ...
+    async def send(self, mail: Mail, *, message_id: str, before: Before = nothing) -> str: ...
 
     async def aclose(self) -> None: ...
 
@@ -153,12 +167,16 @@ def list_headers(mail: Mail, sender: Sender) -> dict[str, str]:
 def build_message(mail: Mail, sender: Sender, *, message_id: str, date: datetime) -> EmailMessage:
     """The mail as RFC 5322 wants it: text and HTML as alternatives, then the attachments.
 
-    `message_id` is `<unique@domain>`; `date` is aware. All parts are 7-bit, so any server takes it.
+    `sender` is the provider's, for a mail that has none. `message_id` is `<unique@domain>`; `date`
+    is aware. All parts are 7-bit, so any server takes it.
     """
     _require(bool(re.fullmatch(r"<[!-;=?-~]+@[!-;=?-~]+>", message_id)), "message_id: not one")
+    sender = mail.sender or sender
     message = EmailMessage(policy=policy.SMTP)
     message["From"] = Address(display_name=sender.name, addr_spec=sender.address)
     message["To"] = Address(display_name=mail.to_name, addr_spec=mail.address)
+    if mail.reply_to is not None:
+        message["Reply-To"] = Address(addr_spec=ascii_address(mail.reply_to) or "")
     message["Subject"] = mail.subject
     message["Date"] = format_datetime(date)
     message["Message-ID"] = message_id

@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from clients.errors import ServiceUnavailableError
+from clients.handover import Before, nothing
 from clients.mail import Mail, Sender, written_message
 
 
@@ -26,15 +27,17 @@ class MailFile:
     clock: Callable[[], datetime]
     name: str = "file"
     is_repeatable: bool = True
+    reports: bool = False
 
-    async def send(self, mail: Mail, *, message_id: str) -> str:
+    async def send(self, mail: Mail, *, message_id: str, before: Before = nothing) -> str:
         """Returns the file's name. Raises ServiceUnavailableError when it cannot be written."""
         message = await asyncio.to_thread(
             written_message, mail, self.sender, message_id=message_id, date=self.clock()
         )
+        await before()
         path = self.directory / f"{re.sub(r'[^A-Za-z0-9.-]+', '_', message_id.strip('<>'))}.eml"
         try:
-            await asyncio.to_thread(_write, path, message)
+            await asyncio.to_thread(write_whole, path, message)
         except OSError as error:
             raise ServiceUnavailableError(
                 f"the mail directory cannot be written: {error.strerror}"
@@ -45,7 +48,7 @@ class MailFile:
         """Nothing is open between mails."""
 
 
-def _write(path: Path, content: bytes) -> None:
+def write_whole(path: Path, content: bytes) -> None:
     """All of it or nothing: whoever looks meanwhile sees no half of a mail."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, draft = tempfile.mkstemp(dir=path.parent, suffix=".part")

@@ -10,8 +10,9 @@ from typing import Any
 import httpx
 from pydantic import BaseModel, ConfigDict, SecretStr, field_validator
 
+from clients.handover import Before, nothing
 from clients.http import TRANSIENT, request
-from clients.mail import Mail, Sender, list_headers, without_addresses
+from clients.mail import Mail, Sender, ascii_address, list_headers, without_addresses
 
 # The key is refused or the credits are spent, which says nothing about this mail.
 _UNAUTHORIZED = 401
@@ -50,9 +51,14 @@ class SendGrid:
     sender: Sender
     name: str = "sendgrid"
     is_repeatable: bool = False
+    # Where its events are received, they tell what became of a mail that it did not answer.
+    reports: bool = False
 
-    async def send(self, mail: Mail, *, message_id: str) -> str:
+    async def send(self, mail: Mail, *, message_id: str, before: Before = nothing) -> str:
         """Returns SendGrid's X-Message-Id, with which the `sg_message_id` of its events begins."""
+        # A large attachment takes a while to encode: not on the event loop.
+        body = await asyncio.to_thread(_body, mail, self.sender, message_id)
+        await before()
         reply = await request(
             self.http,
             "POST",
@@ -60,8 +66,7 @@ class SendGrid:
             explain=_reasons,
             delivers=True,
             transient=TRANSIENT | {_UNAUTHORIZED},
-            # A large attachment takes a while to encode: not on the event loop.
-            content=await asyncio.to_thread(_body, mail, self.sender, message_id),
+            content=body,
             headers={
                 "Authorization": f"Bearer {self.settings.api_key.get_secret_value()}",
                 "Content-Type": "application/json",
@@ -75,6 +80,7 @@ class SendGrid:
 
 
 def _body(mail: Mail, sender: Sender, message_id: str) -> bytes:
+    sender = mail.sender or sender
     recipient = {"email": mail.address} | ({"name": mail.to_name} if mail.to_name else {})
     content = [{"type": "text/plain", "value": mail.text}]  # has to come first
     if mail.html:
@@ -82,6 +88,7 @@ def _body(mail: Mail, sender: Sender, message_id: str) -> bytes:
     body: dict[str, Any] = {
         "personalizations": [{"to": [recipient], "custom_args": {"message_id": message_id}}],
         "from": {"email": sender.address} | ({"name": sender.name} if sender.name else {}),
+        **({"reply_to": {"email": ascii_address(mail.reply_to)}} if mail.reply_to else {}),
         "subject": mail.subject,
         "content": content,
         "headers": {

@@ -13,6 +13,7 @@ import aiosmtplib
 from pydantic import BaseModel, ConfigDict, SecretStr, model_validator
 
 from clients.errors import DeliveryUnknownError, RequestRejectedError, ServiceUnavailableError
+from clients.handover import Before, nothing
 from clients.mail import Mail, Sender, without_addresses, written_message
 
 # RFC 4954: who we are is the trouble, not this mail. Somebody has to correct the settings.
@@ -56,6 +57,7 @@ class Smtp:
 
     name = "smtp"
     is_repeatable = False
+    reports = False
 
     def __init__(
         self, settings: SmtpSettings, *, sender: Sender, clock: Callable[[], datetime]
@@ -68,7 +70,7 @@ class Smtp:
         self._slots = asyncio.Semaphore(settings.connections)
         self._kept: list[aiosmtplib.SMTP] = []
 
-    async def send(self, mail: Mail, *, message_id: str) -> str:
+    async def send(self, mail: Mail, *, message_id: str, before: Before = nothing) -> str:
         """Returns the relay's queue id, or its whole answer when it names none."""
         message = await asyncio.to_thread(
             written_message, mail, self.sender, message_id=message_id, date=self._clock()
@@ -76,7 +78,9 @@ class Smtp:
         async with self._slots:
             connection = await self._checked_out()
             try:
-                answer = await self._hand_over(connection, mail.address, message)
+                await self._announce(connection, mail, len(message))
+                await before()
+                answer = await self._hand_over(connection, message)
             except RequestRejectedError:
                 self._kept.append(connection)  # it refused a mail, and is as good as before
                 raise
@@ -134,19 +138,22 @@ class Smtp:
             raise ServiceUnavailableError(f"no mail relay: {_reason(error)}") from error
         return connection
 
-    async def _hand_over(self, connection: aiosmtplib.SMTP, recipient: str, message: bytes) -> str:
-        """One envelope and its message. Refusals lose their cause: it holds the address."""
+    async def _announce(self, connection: aiosmtplib.SMTP, mail: Mail, size: int) -> None:
+        """The envelope. Refusals lose their cause: it holds the address."""
+        sender = mail.sender or self.sender
         try:
-            size = f"SIZE={len(message)}"  # RFC 1870: a relay refuses what is too big before DATA
-            options = [size] if connection.supports_extension("size") else []
-            await connection.mail(self.sender.address, options=options)
-            await connection.rcpt(recipient)
+            # RFC 1870: a relay refuses what is too big before DATA.
+            options = [f"SIZE={size}"] if connection.supports_extension("size") else []
+            await connection.mail(sender.address, options=options)
+            await connection.rcpt(mail.address)
         except aiosmtplib.SMTPResponseException as error:
             raise _refusal(error) from None
         except (aiosmtplib.SMTPException, OSError) as error:
             raise ServiceUnavailableError(
                 f"the mail relay went away before the mail: {_reason(error)}"
             ) from error
+
+    async def _hand_over(self, connection: aiosmtplib.SMTP, message: bytes) -> str:
         try:
             answer = await connection.data(message, timeout=self._settings.data_timeout)
         except aiosmtplib.SMTPResponseException as error:

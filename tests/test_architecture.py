@@ -24,7 +24,6 @@ TOP_LEVEL = {
 # Parts of the runtime that keep tables of their own.
 WITH_TABLES = (
     "dead_letters/changes",
-    "deliveries",
     "ledger/failures",
     "ledger/rows",
     "ledger/ticks",

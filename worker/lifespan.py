@@ -23,21 +23,20 @@ from arq.worker import Function, func
 from structlog.typing import FilteringBoundLogger
 
 from clients.local_storage import LocalStorage
-from clients.mail import MailProvider, Sender
-from clients.mail_file import MailFile
+from clients.mail import MailProvider
 from clients.object_storage import ObjectStorage
-from clients.sendgrid import SendGrid
-from clients.smtp import Smtp
+from clients.sms import SmsProvider
 from jobs.kit import Enqueued, Job, JobContext, Payload, Run, all_jobs
-from jobs.kit.context import Mailer, Meter
+from jobs.kit.context import Mailer, Meter, Texter
 from worker.clock import utc_now
 from worker.codec import ORIGIN
-from worker.deliveries import RecordedMailer
+from worker.deliveries import RecordedMailer, RecordedTexter
 from worker.enqueuer import Pool
 from worker.message import When, correlation_id
 from worker.offload import Offloader, preload
 from worker.outbox import enqueue_in
 from worker.outbox.queries import Connection
+from worker.providers import mail_provider, sms_provider
 from worker.records import OUTBOX, row_id_of
 from worker.settings import Settings
 from worker.startup import StartupError, until_it_answers
@@ -58,6 +57,7 @@ class Resources:
     http: httpx.AsyncClient
     storage: ObjectStorage
     mail: MailProvider
+    sms: SmsProvider
     meter: Meter
     offload: Offloader
     scratch: Path
@@ -76,6 +76,12 @@ class Resources:
         """Sends the mail of one run."""
         return RecordedMailer(
             db=self.db, provider=self.mail, meter=self.meter, run=run, clock=self.clock
+        )
+
+    def texter_of(self, run: Run) -> Texter:
+        """Sends the SMS of one run."""
+        return RecordedTexter(
+            db=self.db, provider=self.sms, meter=self.meter, run=run, clock=self.clock
         )
 
     def scratch_folder(self) -> AbstractContextManager[Path]:
@@ -139,14 +145,17 @@ async def open_resources(
             httpx.AsyncClient(timeout=httpx.Timeout(30, connect=10), follow_redirects=False)
         )
         preload([job.function.__module__ for job in all_jobs()])
-        mail = _mail_provider(settings, http, clock)
+        mail = mail_provider(settings, http, clock)
         stack.push_async_callback(mail.aclose)
+        sms = sms_provider(settings, clock)
+        stack.push_async_callback(sms.aclose)
         yield Resources(
             settings=settings,
             db=db,
             http=http,
             storage=LocalStorage(settings.storage_path),
             mail=mail,
+            sms=sms,
             meter=meter,
             offload=Offloader(),
             scratch=stack.enter_context(_scratch_root(settings.var_dir / "tmp")),
@@ -249,19 +258,6 @@ async def _try_database(dsn: str) -> None:
         sentence = f"PostgreSQL (DATABASE_URL) refuses us: {type(error).__name__}"
         raise StartupError(sentence) from None
     await connection.close(timeout=5)
-
-
-def _mail_provider(
-    settings: Settings, http: httpx.AsyncClient, clock: Callable[[], datetime]
-) -> MailProvider:
-    sender = Sender.parse(settings.email_from)
-    match settings.email_provider:
-        case "smtp":
-            return Smtp(settings.smtp, sender=sender, clock=clock)
-        case "sendgrid":
-            return SendGrid(settings.sendgrid, http=http, sender=sender)
-        case "file":
-            return MailFile(settings.var_dir / "mail", sender=sender, clock=clock)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from jobs.kit.discover import all_jobs, discover
 from jobs.kit.job import Job, PayloadError
 from jobs.kit.limits import Debounce, RateLimit, Throttle
 from jobs.kit.outcome import Cancel, RateLimited, Snooze
-from jobs.kit.payload import Payload, TenantPayload, WebhookDelivery, tenant_file
+from jobs.kit.payload import LegacyPayload, Payload, TenantPayload, WebhookDelivery, tenant_file
 from jobs.kit.queue import QUEUES, Queue, queue_key
 from jobs.kit.retry import Exponential, Fixed, Retry
 from jobs.kit.schedule import Cron, Every, OnDemand, Schedule, Setting, Tick, setting
@@ -25,6 +25,7 @@ __all__ = [
     "Fixed",
     "Job",
     "JobContext",
+    "LegacyPayload",
     "OnDemand",
     "Payload",
     "PayloadError",

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeAlias, TypeVar
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -14,6 +14,7 @@ from structlog.typing import FilteringBoundLogger
 
 from clients.mail import Mail
 from clients.object_storage import ObjectStorage
+from clients.sms import Sms
 from jobs.kit.payload import Payload
 
 if TYPE_CHECKING:
@@ -71,19 +72,40 @@ class DeliveryReceipt:
     provider: str
 
 
+# Written in the transaction that says that a message was sent; must stand being done twice.
+Recording: TypeAlias = Callable[["Connection"], Awaitable[None]]
+
+
 class Mailer(Protocol):
     """Sends a mail at most once per (tenant, key, recipient), whatever happens in between.
 
-    Raises what the provider raises; RequestRejectedError when an earlier attempt may have sent it.
+    `recording` is awaited with the connection on which the mail is marked as sent, and again when
+    it was sent before. Raises what the provider raises, RateLimited when it is asked too often,
+    Snooze while another run may be sending it, RequestRejectedError when an earlier attempt may
+    have.
     """
 
-    async def send(self, mail: Mail, *, key: str) -> DeliveryReceipt: ...
+    async def send(
+        self, mail: Mail, *, key: str, recording: Recording | None = None
+    ) -> DeliveryReceipt: ...
+
+
+class Texter(Protocol):
+    """Sends an SMS, with the promises of a Mailer."""
+
+    async def send(
+        self, sms: Sms, *, key: str, recording: Recording | None = None
+    ) -> DeliveryReceipt: ...
 
 
 class Meter(Protocol):
     """Counts what people ask about. Labels are closed sets, never ids or addresses."""
 
     def email(self, *, provider: str, template: str, status: str) -> None: ...
+
+    def sms(self, *, provider: str, template: str, status: str) -> None: ...
+
+    def skipped(self, *, channel: str, template: str, reason: str) -> None: ...
 
     def sync(self, *, integration: str, operation: str, status: str, **records: int) -> None: ...
 
@@ -113,6 +135,8 @@ class Tools(Protocol):
     def clock(self) -> Callable[[], datetime]: ...
 
     def mailer_of(self, run: Run) -> Mailer: ...
+
+    def texter_of(self, run: Run) -> Texter: ...
 
     def log_of(self, run: Run) -> FilteringBoundLogger: ...
 
@@ -170,6 +194,11 @@ class JobContext:
     def mailer(self) -> Mailer:
         """Sends this run's mail."""
         return self.tools.mailer_of(self.run)
+
+    @property
+    def texter(self) -> Texter:
+        """Sends this run's SMS."""
+        return self.tools.texter_of(self.run)
 
     @property
     def meter(self) -> Meter:

@@ -89,6 +89,7 @@ class Job(Generic[P, R]):
             data = data.model_dump(mode="json")
         if not isinstance(data, Mapping) or not all(isinstance(name, str) for name in data):
             raise PayloadError(self.name, ["payload: it is a mapping of field names to values"])
+        data = self.payload.plain(data)
         unknown = sorted(set(data) - self.fields)
         if unknown:
             known = ", ".join(self.payload.model_fields)

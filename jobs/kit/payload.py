@@ -4,11 +4,24 @@ Fields are only ever added, with a default. So an older worker ignores a field i
 while whoever enqueues is told about a misspelt one (`Job.validate`).
 """
 
+import re
+from collections.abc import Mapping
+from typing import Any
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, ValidationInfo
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    ValidationInfo,
+    model_validator,
+)
+from typing_extensions import override
 
 from clients.object_storage import InvalidKeyError, check_key
+
+_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
 class Payload(BaseModel):
@@ -16,11 +29,41 @@ class Payload(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
+    @classmethod
+    def plain(cls, data: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The same, by the names of our fields."""
+        return data
+
 
 class TenantPayload(Payload):
     """Base of payloads that concern one tenant's data."""
 
     tenant_id: UUID
+
+
+class LegacyPayload(TenantPayload):
+    """Base of payloads that older services enqueue too, with names of their own.
+
+    `contactId` is read as `contact_id`, and `orgId` as `tenant_id`, where that is not there itself.
+    """
+
+    @classmethod
+    @override
+    def plain(cls, data: Mapping[str, Any]) -> Mapping[str, Any]:
+        return {
+            name if _plain_name(name) in data else _plain_name(name): value
+            for name, value in data.items()
+        }
+
+    @model_validator(mode="before")
+    @classmethod
+    def _plain(cls, data: Any) -> Any:
+        return cls.plain(data) if isinstance(data, Mapping) else data
+
+
+def _plain_name(name: str) -> str:
+    plain = _HUMP.sub("_", name).lower()
+    return "tenant_id" if plain == "org_id" else plain
 
 
 class WebhookDelivery(Payload):

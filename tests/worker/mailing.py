@@ -30,9 +30,16 @@ class Counter:
     """Counts mails as the metrics do."""
 
     mails: list[tuple[str, str, str]] = field(default_factory=list)
+    texts: list[tuple[str, str, str]] = field(default_factory=list)
 
     def email(self, *, provider: str, template: str, status: str) -> None:
         self.mails.append((provider, template, status))
+
+    def sms(self, *, provider: str, template: str, status: str) -> None:
+        self.texts.append((provider, template, status))
+
+    def skipped(self, *, channel: str, template: str, reason: str) -> None:
+        raise AssertionError("a mailer skips nobody")
 
     def sync(self, *, integration: str, operation: str, status: str, **records: int) -> None:
         raise AssertionError("a mailer synchronises nothing")

@@ -129,30 +129,33 @@ class Metrics(Meter):
             registry=self.registry,
         )
 
+    def _counter(self, name: str, meaning: str, labels: str) -> Counter:
+        return Counter(name, meaning, labels.split(), registry=self.registry)
+
     def _define_work(self) -> None:
-        self._emails = Counter(
-            "worker_emails_sent",
-            "E-mails, by what became of them.",
-            ["provider", "template", "status"],
-            registry=self.registry,
+        self._emails = self._counter(
+            "worker_emails_sent", "E-mails, by what became of them.", "provider template status"
         )
-        self._syncs = Counter(
+        self._texts = self._counter(
+            "worker_sms_sent", "SMS, by what became of them.", "provider template status"
+        )
+        self._skipped = self._counter(
+            "worker_messages_skipped",
+            "Mails and SMS that nobody was to get, by why.",
+            "channel template reason",
+        )
+        self._syncs = self._counter(
             "worker_sync_operations",
             "Synchronisations with outside services.",
-            ["integration", "operation", "status"],
-            registry=self.registry,
+            "integration operation status",
         )
-        self._sync_records = Counter(
+        self._sync_records = self._counter(
             "worker_sync_records",
             "Records that synchronisations added, updated, left unchanged.",
-            ["integration", "kind"],
-            registry=self.registry,
+            "integration kind",
         )
-        self._outbox = Counter(
-            "worker_outbox_rows",
-            "Rows of the outbox, by what became of them.",
-            ["status"],
-            registry=self.registry,
+        self._outbox = self._counter(
+            "worker_outbox_rows", "Rows of the outbox, by what became of them.", "status"
         )
         for status in ("enqueued", "repeated", "failed", "again"):
             self._outbox.labels(status)
@@ -225,6 +228,22 @@ class Metrics(Meter):
             self._bounded("provider", provider, most=10),
             self._bounded("template", template, most=50),
             self._bounded("email status", status, most=10),
+        ).inc()
+
+    @override
+    def sms(self, *, provider: str, template: str, status: str) -> None:
+        self._texts.labels(
+            self._bounded("provider", provider, most=10),
+            self._bounded("template", template, most=50),
+            self._bounded("sms status", status, most=10),
+        ).inc()
+
+    @override
+    def skipped(self, *, channel: str, template: str, reason: str) -> None:
+        self._skipped.labels(
+            self._bounded("channel", channel, most=5),
+            self._bounded("template", template, most=50),
+            self._bounded("skip reason", reason, most=20),
         ).inc()
 
     @override

@@ -1,6 +1,6 @@
 """What a job sends, counts and says, kept for the test that looks at it."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from email import message_from_bytes, policy
@@ -8,8 +8,11 @@ from email.message import EmailMessage
 from typing import Any
 from uuid import uuid4
 
+from clients.handover import Before, nothing
 from clients.mail import Mail, Sender, written_message
+from clients.sms import Sms
 from jobs.kit import DeliveryReceipt, Run
+from jobs.kit.context import Recording
 
 
 class NotGivenError(Exception):
@@ -59,11 +62,13 @@ class Outbox:
     error: Exception | None = None
     name: str = "outbox"
     is_repeatable: bool = True
+    reports: bool = False
 
-    async def send(self, mail: Mail, *, message_id: str) -> str:
+    async def send(self, mail: Mail, *, message_id: str, before: Before = nothing) -> str:
         """Keep it; returns its id. Raises `error`."""
         if self.error is not None:
             raise self.error
+        await before()
         self.mails.append(SentMail(mail, message_id, self.sender, self.clock()))
         return message_id
 
@@ -71,22 +76,88 @@ class Outbox:
         """Nothing is open."""
 
 
-class MemoryMailer:
-    """The Mailer of one run without a database: once for each tenant, key and recipient."""
+@dataclass(slots=True)
+class TextOutbox:
+    """An SMS provider that keeps what it is given; with `error` it raises that instead."""
 
-    def __init__(self, run: Run, outbox: Outbox, sent: dict[tuple[Any, ...], str]) -> None:
+    texts: list[Sms] = field(default_factory=list)
+    error: Exception | None = None
+    name: str = "outbox"
+    is_repeatable: bool = True
+
+    async def send(self, sms: Sms, *, message_id: str, before: Before = nothing) -> str:
+        """Keep it; returns its id. Raises `error`."""
+        if self.error is not None:
+            raise self.error
+        await before()
+        self.texts.append(sms)
+        return message_id
+
+    async def find(self, sms: Sms, *, message_id: str, since: datetime) -> str | None:  # noqa: ARG002 - there is nothing to look for
+        """Nothing is ever in doubt."""
+        return None
+
+    async def aclose(self) -> None:
+        """Nothing is open."""
+
+
+class Memory:
+    """What a run without a database has sent: once for each tenant, key and recipient."""
+
+    def __init__(self, run: Run, db: Any, sent: dict[tuple[Any, ...], str]) -> None:
         self._run = run
-        self._outbox = outbox
+        self._db = db
         self._sent = sent
 
-    async def send(self, mail: Mail, *, key: str) -> DeliveryReceipt:
-        row = (self._run.tenant_id, key, mail.address.lower())
-        if row in self._sent:
-            return DeliveryReceipt("already_sent", self._sent[row], self._outbox.name)
-        message_id = f"<{uuid4().hex}@{self._outbox.sender.domain}>"
-        await self._outbox.send(mail, message_id=message_id)
-        self._sent[row] = message_id
-        return DeliveryReceipt("sent", message_id, self._outbox.name)
+    async def send(
+        self,
+        row: tuple[str, str],
+        provider: str,
+        call: Callable[[str], Awaitable[str]],
+        recording: Recording | None,
+    ) -> DeliveryReceipt:
+        known = self._sent.get((self._run.tenant_id, *row))
+        message_id = known or uuid4().hex
+        if known is None:
+            await call(message_id)
+            self._sent[self._run.tenant_id, *row] = message_id
+        if recording is not None:
+            await recording(self._db)
+        return DeliveryReceipt("sent" if known is None else "already_sent", message_id, provider)
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryMailer:
+    """The Mailer of one run without a database."""
+
+    memory: Memory
+    outbox: Outbox
+
+    async def send(
+        self, mail: Mail, *, key: str, recording: Recording | None = None
+    ) -> DeliveryReceipt:
+        async def call(message_id: str) -> str:
+            message_id = f"<{message_id}@{self.outbox.sender.domain}>"
+            return await self.outbox.send(mail, message_id=message_id)
+
+        row = (key, mail.address.lower())
+        return await self.memory.send(row, self.outbox.name, call, recording)
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryTexter:
+    """The Texter of one run without a database."""
+
+    memory: Memory
+    outbox: TextOutbox
+
+    async def send(
+        self, sms: Sms, *, key: str, recording: Recording | None = None
+    ) -> DeliveryReceipt:
+        async def call(message_id: str) -> str:
+            return await self.outbox.send(sms, message_id=message_id)
+
+        return await self.memory.send((key, sms.to), self.outbox.name, call, recording)
 
 
 class Counted:
@@ -94,10 +165,18 @@ class Counted:
 
     def __init__(self) -> None:
         self.emails: list[dict[str, str]] = []
+        self.texts: list[dict[str, str]] = []
+        self.skips: list[dict[str, str]] = []
         self.syncs: list[dict[str, Any]] = []
 
     def email(self, *, provider: str, template: str, status: str) -> None:
         self.emails.append({"provider": provider, "template": template, "status": status})
+
+    def sms(self, *, provider: str, template: str, status: str) -> None:
+        self.texts.append({"provider": provider, "template": template, "status": status})
+
+    def skipped(self, *, channel: str, template: str, reason: str) -> None:
+        self.skips.append({"channel": channel, "template": template, "reason": reason})
 
     def sync(self, *, integration: str, operation: str, status: str, **records: int) -> None:
         of = {"integration": integration, "operation": operation, "status": status}

@@ -17,6 +17,7 @@ import orjson
 from clients.local_storage import LocalStorage
 from clients.mail import Sender
 from clients.object_storage import ObjectStorage
+from clients.sms import Sms
 from jobs.kit import Job, Payload
 from jobs.kit.context import Meter, Offload
 from worker.codec import dump_value
@@ -29,7 +30,7 @@ from worker.message import NOW, headers_of, message
 from worker.offload import Offloader
 from worker.settings import Settings, load_settings
 from worker.testing.attempts import Told, ended_of, runner_of
-from worker.testing.captured import Counted, NotGivenError, Outbox, SentMail
+from worker.testing.captured import Counted, NotGivenError, Outbox, SentMail, TextOutbox
 from worker.testing.clock import Clock
 from worker.testing.draining import drain
 from worker.testing.ended import Ended
@@ -55,7 +56,8 @@ class Rig:
     meter     counts; `rig.counted` remembers, unless given
     offload   runs functions in processes, as a worker does, unless given
 
-    Mails are kept in `mails`, lines of `ctx.log` in `logs`. `outbox.error` is what sending raises.
+    Mails are kept in `mails`, SMS in `texts`, lines of `ctx.log` in `logs`. `outbox.error` is what
+    sending a mail raises, `text_outbox.error` the same of an SMS.
     A context manager: its directory goes at the end, what was given stays open.
     """
 
@@ -82,6 +84,7 @@ class Rig:
         self.progress: list[tuple[str, float, str]] = []
         self.settings = settings or load_settings(var_dir=self._folder)
         self.outbox = Outbox(Sender.parse(self.settings.email_from), self.clock)
+        self.text_outbox = TextOutbox()
         links = self.settings.public_url or self.settings.sidecar_url
         self.pool = pool
         scratch = self._folder / "tmp"
@@ -92,6 +95,7 @@ class Rig:
             http=given(http, "http", self._notice),
             storage=storage or LocalStorage(self._folder / "storage"),
             mail=self.outbox,
+            sms=self.text_outbox,
             meter=meter or self.counted,
             offload=offload or Offloader(),  # type: ignore[arg-type]  # any that can be called so
             scratch=scratch,
@@ -99,6 +103,7 @@ class Rig:
             clock=self.clock,
             links=str(links).rstrip("/"),
             outbox=self.outbox,
+            text_outbox=self.text_outbox,
             progress=lambda run, fraction, message: self.progress.append(
                 (run.run_id, fraction, message)
             ),
@@ -123,6 +128,11 @@ class Rig:
     def mails(self) -> list[SentMail]:
         """The mails that left, in order."""
         return self.outbox.mails
+
+    @property
+    def texts(self) -> list[Sms]:
+        """The SMS that left, in order."""
+        return self.text_outbox.texts
 
     @property
     def storage(self) -> ObjectStorage:

@@ -12,10 +12,17 @@ from structlog.typing import FilteringBoundLogger
 from typing_extensions import override
 
 from jobs.kit import Enqueued, Job, Payload, Run
-from jobs.kit.context import Mailer
+from jobs.kit.context import Mailer, Texter
 from worker.lifespan import Resources
 from worker.message import run_id_of
-from worker.testing.captured import MemoryMailer, NotGiven, Outbox
+from worker.testing.captured import (
+    Memory,
+    MemoryMailer,
+    MemoryTexter,
+    NotGiven,
+    Outbox,
+    TextOutbox,
+)
 from worker.testing.enqueued import Waiting
 
 
@@ -24,6 +31,7 @@ class RigResources(Resources):
     """Without a database mails are remembered in memory, without a pool enqueues are."""
 
     outbox: Outbox
+    text_outbox: TextOutbox
     logs: LogCapture = field(default_factory=LogCapture)
     waiting: list[Waiting] = field(default_factory=list)
     sent: dict[tuple[Any, ...], str] = field(default_factory=dict)
@@ -43,8 +51,14 @@ class RigResources(Resources):
     @override
     def mailer_of(self, run: Run) -> Mailer:
         if isinstance(self.db, NotGiven):
-            return MemoryMailer(run, self.outbox, self.sent)
+            return MemoryMailer(Memory(run, self.db, self.sent), self.outbox)
         return Resources.mailer_of(self, run)
+
+    @override
+    def texter_of(self, run: Run) -> Texter:
+        if isinstance(self.db, NotGiven):
+            return MemoryTexter(Memory(run, self.db, self.sent), self.text_outbox)
+        return Resources.texter_of(self, run)
 
     @override
     async def enqueue(

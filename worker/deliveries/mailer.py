@@ -1,0 +1,95 @@
+"""The Mailer of an attempt."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from clients.handover import Before
+from clients.mail import Mail, MailProvider
+from jobs.kit import DeliveryReceipt, Run
+from jobs.kit.context import Meter, Recording
+from worker.deliveries.record import NOBODY, Delivery
+from worker.deliveries.sending import Sending
+
+if TYPE_CHECKING:
+    import asyncpg
+
+
+@dataclass(slots=True, kw_only=True)  # not frozen: one is made for every attempt
+class RecordedMailer:
+    """Sends what a run has to mail."""
+
+    db: "asyncpg.Pool[asyncpg.Record]"
+    provider: MailProvider
+    meter: Meter
+    run: Run
+    clock: Callable[[], datetime]
+
+    async def send(
+        self, mail: Mail, *, key: str, recording: Recording | None = None
+    ) -> DeliveryReceipt:
+        """As `jobs.kit.context.Mailer` says."""
+        delivery = self._delivery(mail, key)
+        sending = Sending(
+            db=self.db,
+            outgoing=_OutgoingMail(mail, self.provider, delivery.message_id),
+            delivery=delivery,
+            run=self.run,
+            clock=self.clock,
+            count=lambda status: self.meter.email(
+                provider=delivery.provider, template=delivery.template, status=status
+            ),
+            recording=recording,
+        )
+        # With and without IDNA.
+        return await sending.send([delivery.recipient, mail.to.strip().lower()])
+
+    def _delivery(self, mail: Mail, key: str) -> Delivery:
+        tenant_id, recipient = self.run.tenant_id or NOBODY, mail.address.lower()
+        sender = mail.sender or self.provider.sender
+        return Delivery(
+            tenant_id=tenant_id,
+            key=key,
+            recipient=recipient,
+            channel="email",
+            template=mail.template,
+            template_version=mail.template_version,
+            provider=self.provider.name,
+            message_id=f"<{digest(tenant_id, key, recipient)}@{sender.domain}>",
+            run_id=self.run.run_id,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _OutgoingMail:
+    mail: Mail
+    provider: MailProvider
+    message_id: str
+    finds: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.provider.name
+
+    @property
+    def is_repeatable(self) -> bool:
+        return self.provider.is_repeatable
+
+    @property
+    def reports(self) -> bool:
+        return self.provider.reports
+
+    async def send(self, *, before: Before) -> str:
+        return await self.provider.send(self.mail, message_id=self.message_id, before=before)
+
+    async def find(self, *, since: datetime) -> str | None:  # noqa: ARG002 - there is nobody to ask
+        """No mail provider can be asked."""
+        return None
+
+
+def digest(tenant_id: UUID, key: str, recipient: str) -> str:
+    """What makes a message's id: the same for the same message, and telling nothing."""
+    return hashlib.sha256(f"{tenant_id}\n{key}\n{recipient}".encode()).hexdigest()[:32]

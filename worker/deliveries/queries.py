@@ -1,0 +1,146 @@
+"""Every statement on `deliveries` that sending needs, and what it asks of `suppressions`."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from worker.deliveries.record import Delivery, Found
+
+if TYPE_CHECKING:
+    import asyncpg
+
+    Pool = asyncpg.Pool[asyncpg.Record]
+    Connection = (
+        asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
+    )
+
+
+async def look(
+    db: "Pool", delivery: Delivery, spellings: Sequence[str]
+) -> tuple[bool, Found | None]:
+    """Whether the recipient must not be written to, and what is known of the message."""
+    row = await db.fetchrow(
+        """
+        select exists (select from suppressions
+                        where tenant_id = $1 and channel = $4 and address = any($5)),
+               status, provider, message_id, run_id, claimed_at
+          from (select) as one
+          left join deliveries on tenant_id = $1 and key = $2 and recipient = $3
+        """,
+        *delivery.row,
+        delivery.channel,
+        spellings,
+    )
+    assert row is not None  # noqa: S101 - `one` is one row
+    is_suppressed, *known = row.values()
+    return is_suppressed, None if known[0] is None else Found(*known)
+
+
+async def insert(
+    db: "Pool | Connection", delivery: Delivery, status: str, claimed_at: datetime
+) -> bool:
+    """True when there was no row. Waits for a transaction that is inserting the same one."""
+    inserted = await db.fetchval(
+        """
+        insert into deliveries (tenant_id, key, recipient, channel, template, template_version,
+                                provider, status, message_id, run_id, claimed_at)
+        values ($1, $2, $3, $4, $5, nullif($6, ''), $7, $8, $9, $10, $11)
+        on conflict do nothing
+        returning true
+        """,
+        *delivery.row,
+        delivery.channel,
+        delivery.template,
+        delivery.template_version,
+        delivery.provider,
+        status,
+        delivery.message_id,
+        delivery.run_id,
+        claimed_at,
+    )
+    return bool(inserted)
+
+
+async def lock(connection: "Connection", delivery: Delivery) -> Found | None:
+    """The row, which nobody else may judge until the transaction ends."""
+    row = await connection.fetchrow(
+        """
+        select status, provider, message_id, run_id, claimed_at from deliveries
+        where tenant_id = $1 and key = $2 and recipient = $3
+        for update
+        """,
+        *delivery.row,
+    )
+    return None if row is None else Found(**row)
+
+
+async def renew(connection: "Connection", delivery: Delivery, claimed_at: datetime) -> None:
+    await connection.execute(
+        """
+        update deliveries
+        set status = 'sending', template_version = nullif($4, ''), provider = $5, message_id = $6,
+            run_id = $7, claimed_at = $8, provider_id = null, sent_at = null, outcome = null,
+            outcome_at = null, outcome_code = null
+        where tenant_id = $1 and key = $2 and recipient = $3
+        """,
+        *delivery.row,
+        delivery.template_version,
+        delivery.provider,
+        delivery.message_id,
+        delivery.run_id,
+        claimed_at,
+    )
+
+
+async def release(db: "Pool", delivery: Delivery) -> None:
+    """Take a claim back: nothing was sent."""
+    await db.execute(
+        """
+        delete from deliveries
+        where tenant_id = $1 and key = $2 and recipient = $3
+          and status = 'sending' and run_id = $4
+        """,
+        *delivery.row,
+        delivery.run_id,
+    )
+
+
+async def mark(db: "Pool | Connection", delivery: Delivery, status: str, run_id: str) -> None:
+    """Never over `sent`: a slower twin of this attempt may have learnt more."""
+    await db.execute(
+        """
+        update deliveries set status = $4, run_id = $5
+        where tenant_id = $1 and key = $2 and recipient = $3 and status <> 'sent'
+        """,
+        *delivery.row,
+        status,
+        run_id,
+    )
+
+
+async def mark_sent(
+    db: "Pool | Connection", delivery: Delivery, provider_id: str, sent_at: datetime
+) -> None:
+    await db.execute(
+        """
+        update deliveries set status = 'sent', provider_id = $4, sent_at = $5
+        where tenant_id = $1 and key = $2 and recipient = $3
+        """,
+        *delivery.row,
+        provider_id,
+        sent_at,
+    )
+
+
+async def suppress(db: "Pool", delivery: Delivery, reason: str) -> None:
+    """Remember that nothing more is to go to this recipient."""
+    await db.execute(
+        """
+        insert into suppressions (tenant_id, channel, address, reason)
+        values ($1, $2, $3, $4) on conflict do nothing
+        """,
+        delivery.tenant_id,
+        delivery.channel,
+        delivery.recipient,
+        reason,
+    )

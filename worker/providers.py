@@ -1,0 +1,33 @@
+"""Which services mails and SMS leave through, as the settings say."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+import httpx
+
+from clients.mail import MailProvider, Sender
+from clients.mail_file import MailFile
+from clients.sendgrid import SendGrid
+from clients.sms import SmsProvider
+from clients.sms_file import SmsFile
+from clients.smtp import Smtp
+from worker.settings import Settings
+
+
+def mail_provider(
+    settings: Settings, http: httpx.AsyncClient, clock: Callable[[], datetime]
+) -> MailProvider:
+    """EMAIL_PROVIDER's."""
+    sender = Sender.parse(settings.email_from)
+    match settings.email_provider:
+        case "smtp":
+            return Smtp(settings.smtp, sender=sender, clock=clock)
+        case "sendgrid":
+            return SendGrid(settings.sendgrid, http=http, sender=sender)
+        case "file":
+            return MailFile(settings.var_dir / "mail", sender=sender, clock=clock)
+
+
+def sms_provider(settings: Settings, clock: Callable[[], datetime]) -> SmsProvider:
+    """Files, which whoever develops may look at."""
+    return SmsFile(settings.var_dir / "sms", clock=clock)
