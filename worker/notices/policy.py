@@ -1,4 +1,4 @@
-"""When a notice opens, is told again, and is over. Pure: what is known goes in, what is comes out."""
+"""When a notice opens, is told again, and is over. Pure: from what is known to what is true now."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -12,6 +12,7 @@ CALM: Final = timedelta(minutes=5)  # below the lower threshold, before it is sa
 LOWER: Final = 0.8  # of the threshold: what goes up and down around it is one trouble
 STALE: Final = timedelta(minutes=5)  # looks that lie further apart are not in a row
 LONGEST: Final = timedelta(days=1)  # between two reminders
+NEVER: Final = -1  # a threshold that no value is over
 FORGOTTEN: Final = timedelta(days=7)  # without a run: a schedule that was removed succeeds no more
 
 
@@ -124,7 +125,7 @@ def _suspected(
             first_at=now,
             last_at=now,
             noted_at=now,
-            notice_id=notice and notice.notice_id,
+            notice_id=None if notice is None else notice.notice_id,
         ), None
     again = replace(
         notice,

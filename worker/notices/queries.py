@@ -72,9 +72,7 @@ async def lock_unseen(connection: Connection, limit: int) -> list[Minute]:
     return [Minute(*row.values()) for row in rows]
 
 
-async def fresh(
-    connection: Connection, rows: Sequence[Minute], window: timedelta
-) -> list[Fresh]:
+async def fresh(connection: Connection, rows: Sequence[Minute], window: timedelta) -> list[Fresh]:
     """What these rows say of each kind of failure, together with older ones. Whole minutes."""
     found = await connection.fetch(
         """
@@ -112,7 +110,9 @@ async def fresh(
         window,
     )
     return [
-        Fresh(**{**row, "run_ids": tuple((row["run_ids"] or "").split("\n")) * bool(row["run_ids"])})
+        Fresh(
+            **{**row, "run_ids": tuple((row["run_ids"] or "").split("\n")) * bool(row["run_ids"])}
+        )
         for row in found
     ]
 
@@ -214,23 +214,54 @@ async def page(
 
 async def forget(db: Db, *, closed_before: datetime, counted_before: datetime) -> None:
     """Delete notices that were over by then, and counts of before that were looked at."""
-    for statement, before in (
-        (
-            "delete from notices where notice_id in"
-            " (select notice_id from notices where closed_at < $1 limit $2)",
-            closed_before,
-        ),
-        (
-            "delete from failure_minutes where (minute, job, error_type) in"
-            " (select minute, job, error_type from failure_minutes"
-            "   where minute < $1 and failures = seen order by minute limit $2)",
-            counted_before,
-        ),
+    while (
+        _count(
+            await db.execute(
+                """
+            delete from notices where notice_id in
+                   (select notice_id from notices where closed_at < $1 limit $2)
+            """,
+                closed_before,
+                _ROWS,
+            )
+        )
+        == _ROWS
     ):
-        while int((await db.execute(statement, before, _ROWS)).rpartition(" ")[2]) == _ROWS:
-            pass
+        pass
+    while (
+        _count(
+            await db.execute(
+                """
+            delete from failure_minutes where (minute, job, error_type) in
+                   (select minute, job, error_type from failure_minutes
+                     where minute < $1 and failures = seen order by minute limit $2)
+            """,
+                counted_before,
+                _ROWS,
+            )
+        )
+        == _ROWS
+    ):
+        pass
+
+
+def _count(status: str) -> int:
+    return int(status.rpartition(" ")[2])
 
 
 def _notice(row: asyncpg.Record) -> Notice:
     values: dict[str, Any] = dict(row)
     return Notice(**{**values, "run_ids": tuple(values["run_ids"])})
+
+
+async def durations(db: Db) -> dict[str, float]:
+    """How many seconds an attempt takes in each queue, of those that ended in the last hour."""
+    rows = await db.fetch(
+        """
+        select queue, sum(duration_ms) / sum(attempts) / 1000 as seconds from run_minutes
+         where minute >= now() - interval '1 hour'
+           and outcome in ('succeeded', 'retrying', 'dead')
+         group by queue having sum(attempts) > 0
+        """
+    )
+    return {row["queue"]: float(row["seconds"]) for row in rows}

@@ -3,8 +3,8 @@
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 from worker.clock import utc_now
 from worker.notices import policy, queries
 from worker.notices.notice import Change, Kind, Notice, Told
-from worker.notices.policy import Rules
+from worker.notices.policy import NEVER, Rules
 from worker.notices.queries import Connection, Db
 from worker.notices.telling import Channels, announce, enqueue_messages
 from worker.telemetry.logs import get_logger
@@ -115,29 +115,31 @@ class Watch:
 
     async def look_at_queues(self, lines: Mapping[str, Line]) -> None:
         """Notices of queues that hold too much, or that nobody serves; and that are over."""
-        now, rules, told = self._clock(), self._rules, list[Told]()
+        now, told = self._clock(), list[Told]()
         async with self._db.acquire() as connection, connection.transaction():
             if not await queries.be_the_only_one(connection):
                 return
             known = await queries.not_over(connection, _QUEUE_KINDS)
-            for queue, line in lines.items():
-                unserved = 0 if line.is_served else line.waiting
-                for kind, value, threshold in (
-                    ("waiting", line.waiting, rules.most_waiting(queue) or -1),
-                    ("unserved", unserved, 0 if rules.unserved else -1),
-                ):
-                    notice = known.get((kind, queue))
-                    after, change = policy.with_value(notice, kind, queue, value, threshold, now)
-                    if after is not None:
-                        told += await self._saved(connection, after, change)
-                    elif notice is not None:
-                        await queries.forget_suspicion(connection, notice)
+            for (kind, queue), (value, threshold) in self._values(lines):
+                notice = known.get((kind, queue))
+                after, change = policy.with_value(notice, kind, queue, value, threshold, now)
+                if after is not None:
+                    told += await self._saved(connection, after, change)
+                elif notice is not None:
+                    await queries.forget_suspicion(connection, notice)
             await enqueue_messages(connection, told, self._channels, now)
         self._announce(told)
 
-    async def _fresh(
-        self, connection: Connection, rows: Sequence[queries.Minute]
-    ) -> list[Told]:
+    def _values(
+        self, lines: Mapping[str, Line]
+    ) -> Iterator[tuple[tuple[Kind, str], tuple[int, int]]]:
+        """What is compared with which threshold, for each kind of trouble and queue."""
+        for queue, line in lines.items():
+            yield ("waiting", queue), (line.waiting, self._rules.most_waiting(queue) or NEVER)
+            unserved = 0 if line.is_served else line.waiting
+            yield ("unserved", queue), (unserved, 0 if self._rules.unserved else NEVER)
+
+    async def _fresh(self, connection: Connection, rows: Sequence[queries.Minute]) -> list[Told]:
         now, told = self._clock(), list[Told]()
         kinds = await queries.fresh(connection, rows, self._rules.window)
         subjects = [policy.subject_of(one.job, one.error_type) for one in kinds]
@@ -155,7 +157,7 @@ class Watch:
         for notice in (await queries.not_over(connection, ["failures"])).values():
             succeeded = notice.is_scheduled and await queries.succeeded_since(connection, notice)
             if policy.are_over(notice, self._rules, now, has_succeeded=succeeded):
-                told += await self._saved(connection, _closed(notice, now), "closed")
+                told += await self._saved(connection, replace(notice, closed_at=now), "closed")
         return told
 
     async def _saved(

@@ -166,6 +166,7 @@ class Counted:
     def __init__(self) -> None:
         self.emails: list[dict[str, str]] = []
         self.texts: list[dict[str, str]] = []
+        self.webhooks: list[dict[str, str]] = []
         self.skips: list[dict[str, str]] = []
         self.syncs: list[dict[str, Any]] = []
 
@@ -174,6 +175,9 @@ class Counted:
 
     def sms(self, *, provider: str, template: str, status: str) -> None:
         self.texts.append({"provider": provider, "template": template, "status": status})
+
+    def webhook(self, *, target: str, status: str) -> None:
+        self.webhooks.append({"target": target, "status": status})
 
     def skipped(self, *, channel: str, template: str, reason: str) -> None:
         self.skips.append({"channel": channel, "template": template, "reason": reason})
