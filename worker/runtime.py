@@ -25,6 +25,7 @@ from worker.migrate import MigrationError, pending
 from worker.notes import Notes
 from worker.notices.build import forget_notices, watch_of
 from worker.notices.slots import WantedSlots
+from worker.notices.watch import Watch
 from worker.outbox.chore import OutboxChore
 from worker.outbox.relay import Relay
 from worker.rates import RateWriter, Tally
@@ -98,8 +99,8 @@ async def open_runtime(
     metrics = Metrics(((job.queue, job.name) for job in all_jobs()), version=__version__)
     health = Health(service=settings.service_name, version=__version__)
     async with AsyncExitStack() as stack:
-        unsubscribing, api, crons = Unsubscribing(), Api(settings), CronRefresh(metrics)
-        wanted = WantedSlots(metrics.notices, target=settings.slots_target)
+        unsubscribing, api = Unsubscribing(), Api(settings)
+        crons, wanted = CronRefresh(metrics), WantedSlots.of(settings, metrics)
         siblings = None
         if member is not None:
             siblings = Siblings(member, health, patience=settings.start_timeout)
@@ -124,30 +125,26 @@ async def open_runtime(
         unsubscribing.db = resources.db
         health.add("redis", lambda: _check_redis(pool))
         health.add("postgres", lambda: _check_postgres(resources.db))
-        tells_queues = not (member and member.number)
-        status = Status.of(settings, pool, health, tells_queues=tells_queues)
+        is_first = not (member and member.number)
+        status = Status.of(settings, pool, health, tells_queues=is_first)
         services = Services.of(resources, health, status.rates)
         await stack.enter_async_context(api.serving(services))
         plans = _plans(settings)
         scheduler = Scheduler(resources.db, plans, jobs=[reports.JOB])
-        crons.db = wanted.db = resources.db
-        crons.names = list(plans)
+        crons.db, crons.names, wanted.db = resources.db, list(plans), resources.db
         # They can be started by hand, also where none fires.
         await scheduler.declare(only_new=not has_schedules)
-        if has_schedules:
-            status.watch(scheduler)
-        watch = watch_of(resources, settings, metrics, status, reads_queues=tells_queues)
-        if looks_out:
-            status.watch(watch)
+        watch = watch_of(resources, settings, metrics, status, reads_queues=is_first)
+        parts: list[Scheduler | Watch] = [*[scheduler] * has_schedules, *[watch] * looks_out]
+        for part in parts:
+            status.watch(part)
         await stack.enter_async_context(health.watching())
         await stack.enter_async_context(_running(status.run()))
         tally = Tally()
         await stack.enter_async_context(_adding(RateWriter(resources.db, tally)))
         await stack.enter_async_context(_looking_after(resources, settings, metrics))
-        if looks_out:
-            await stack.enter_async_context(_running(watch.run()))
-        if has_schedules:
-            await stack.enter_async_context(_running(scheduler.run()))
+        for part in parts:
+            await stack.enter_async_context(_running(part.run()))
         yield Runtime(resources, metrics, health, sidecar, notes, status, tally)
 
 

@@ -10,6 +10,8 @@ import asyncpg
 
 from worker.notices import queries
 from worker.notices.queries import Db
+from worker.settings import Settings
+from worker.telemetry.metrics import Metrics
 from worker.telemetry.notice_metrics import NoticeMetrics
 
 _EVERY: Final = 60.0  # seconds: how long runs take changes slowly
@@ -43,6 +45,15 @@ class WantedSlots:
         self._durations: dict[str, float] = {}
         self._read_at = -math.inf
         self.db: Db | None = None
+
+    @classmethod
+    def of(cls, settings: Settings, metrics: Metrics) -> "WantedSlots":
+        """As the settings say; also tells the slots of this process."""
+        queues = settings.queues()
+        metrics.notices.set_slots(
+            {name: queues[name].concurrency for name in settings.worker_queues}
+        )
+        return cls(metrics.notices, target=settings.slots_target)
 
     async def __call__(self, sizes: Mapping[str, Held]) -> None:
         """From what the queues hold now. While PostgreSQL is away runs take as long as before."""

@@ -10,6 +10,7 @@ from worker.sidecar.api import (
     health,
     jobs,
     legacy,
+    notices,
     periodic,
     queues,
     rates,
@@ -37,6 +38,7 @@ RESOURCES: tuple[ModuleType, ...] = (
     sequences,
     webhooks,
     events,
+    notices,
     audit,
     health,
 )
