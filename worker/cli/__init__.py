@@ -34,10 +34,8 @@ def main() -> None:
 
 
 _RUNNING = (run, work, migrate, tour, health, config, password)
-_RUNS = (
-    *(jobs, enqueue, cancel, queues, rates, runs, schedules, outbox, events, notices, dead, prune),
-)
+_RUNS = (jobs, enqueue, cancel, queues, rates, runs, schedules, outbox, events, dead, prune)
 for command in CHANGES:
     dead.add_command(command)
-for command in (*_RUNNING, *_RUNS):
+for command in (*_RUNNING, *_RUNS, notices):
     main.add_command(command)

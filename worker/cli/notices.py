@@ -48,15 +48,12 @@ def notices(
 
 
 def _line(notice: Notice) -> str:
-    match notice.kind:
-        case "failures":
-            what = f"{notice.job} failed {notice.count} times ({notice.error_type})"
-            if notice.dead:
-                what += f", {notice.dead} given up on"
-        case "waiting":
-            what = f"{notice.count} runs wait in {notice.queue}, {notice.most} at most"
-        case "unserved":
-            what = f"{notice.count} runs wait in {notice.queue}, which no worker serves"
+    given_up = f", {notice.dead} given up on" if notice.dead else ""
+    what = {
+        "failures": f"{notice.job} failed {notice.count} times ({notice.error_type}){given_up}",
+        "waiting": f"{notice.count} runs wait in {notice.queue}, {notice.most} at most",
+        "unserved": f"{notice.count} runs wait in {notice.queue}, which no worker serves",
+    }[notice.kind]
     over = "open" if notice.closed_at is None else f"over {_time(notice.closed_at)}"
     return f"{notice.notice_id}  {_time(notice.opened_at)}  {over}: {what}"
 

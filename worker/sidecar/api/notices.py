@@ -1,6 +1,7 @@
 """Notices to admins: what is wrong, and what was."""
 
-from typing import Literal
+from dataclasses import asdict
+from typing import Any, Literal
 
 from pydantic import AwareDatetime, Field
 
@@ -67,5 +68,5 @@ async def list_notices(call: Call[NoticeQuery, None]) -> Page[NoticeItem]:
 
 
 def _shown(notice: Notice) -> NoticeItem:
-    fields = {name: getattr(notice, name, None) for name in NoticeItem.model_fields}
+    fields: dict[str, Any] = asdict(notice)
     return NoticeItem(**{**fields, "run_ids": list(notice.run_ids), "told": notice.edition})
