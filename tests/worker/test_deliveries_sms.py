@@ -1,6 +1,6 @@
 """SMS: once as well, and what is in doubt is asked for."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -45,6 +45,7 @@ class Exchange:
     trouble: BaseException | None = None
     refusal: BaseException | None = None
     asked: list[datetime] = field(default_factory=list)
+    known: Collection[str] = ()
 
     async def send(self, sms: Sms, *, message_id: str, before: Before = nothing) -> str:
         await before()
@@ -55,8 +56,11 @@ class Exchange:
             raise self.trouble
         return f"SM{len(self.taken)}"
 
-    async def find(self, sms: Sms, *, message_id: str, since: datetime) -> str | None:
+    async def find(
+        self, sms: Sms, *, message_id: str, since: datetime, known: Collection[str] = ()
+    ) -> str | None:
         self.asked.append(since)
+        self.known = known
         return f"SM{len(self.taken)}" if message_id in self.taken else None
 
     async def aclose(self) -> None:
@@ -174,6 +178,20 @@ async def test_an_unanswered_sms_that_was_taken_is_found(desk: Desk) -> None:
     assert len(desk.exchange.taken) == 1
     assert desk.exchange.asked == [NOW]
     assert desk.statuses == ["unconfirmed", "sent"]
+
+
+async def test_another_sms_that_reads_the_same_is_not_taken_for_it(desk: Desk) -> None:
+    await desk.texter().send(SMS, key="the other one")
+    desk.exchange.refusal = DeliveryUnknownError("no answer")
+    with pytest.raises(DeliveryUnknownError):
+        await desk.texter().send(SMS, key=KEY)
+    desk.exchange.refusal = None
+    desk.now += timedelta(seconds=30)
+
+    await desk.texter().send(SMS, key=KEY)
+
+    assert desk.exchange.known == {"SM1"}
+    assert len(desk.exchange.taken) == 2
 
 
 async def test_an_unanswered_sms_that_was_not_taken_is_sent_again(desk: Desk) -> None:
