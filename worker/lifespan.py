@@ -23,7 +23,7 @@ from arq.worker import Function, func
 from structlog.typing import FilteringBoundLogger
 
 from clients.local_storage import LocalStorage
-from clients.mail import MailProvider
+from clients.mail import MailProvider, Sender
 from clients.object_storage import ObjectStorage
 from clients.sms import SmsProvider
 from clients.webhook import Webhook
@@ -70,6 +70,11 @@ class Resources:
     # Rows of the outbox whose runs are being run here.
     in_hand: set[int] = field(default_factory=set)
 
+    @property
+    def sender(self) -> Sender:
+        """Who a mail is from that has no sender of its own."""
+        return self.mail.sender
+
     def log_of(self, run: Run) -> FilteringBoundLogger:
         """The logger of a run's job."""
         return get_logger(f"jobs.{run.job}")
@@ -90,9 +95,7 @@ class Resources:
         """Posts the events of one run."""
         if self.webhook is None:
             return None
-        return RecordedPoster(
-            db=self.db, webhook=self.webhook, meter=self.meter, run=run, clock=self.clock
-        )
+        return RecordedPoster(self, self.webhook, run)
 
     def scratch_folder(self) -> AbstractContextManager[Path]:
         """A folder that is gone when the `with` ends."""

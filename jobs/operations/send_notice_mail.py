@@ -3,7 +3,6 @@
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from jinja2 import TemplateError
 from pydantic import Field
 
 from clients.errors import RequestRejectedError
@@ -13,7 +12,7 @@ from jobs.messaging import catalogue
 from jobs.messaging.core.colours import palette
 from jobs.messaging.limits import MAIL_LIMITS
 from jobs.messaging.reading import Reader
-from jobs.messaging.rendering import render_mail
+from jobs.messaging.rendering import RenderingError, render
 from jobs.operations import core
 
 _TEMPLATE = "admin_notice"
@@ -67,9 +66,9 @@ def _written(payload: NoticeMail, values: dict[str, Any]) -> Mail:
         "postal_address": "",
     }
     try:
-        rendered = render_mail(_TEMPLATE, reader, {**values, **common})
-    except TemplateError as error:
-        raise RequestRejectedError(f"{_TEMPLATE}: {error.message}") from None
+        rendered = render(_TEMPLATE, reader, {**values, **common})
+    except RenderingError as error:
+        raise RequestRejectedError(str(error)) from None
     return Mail(
         template=catalogue.kind_of(_TEMPLATE),
         template_version=rendered.version,

@@ -1,31 +1,25 @@
 """The Poster of an attempt."""
 
-from collections.abc import Callable
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from clients.handover import Before
 from clients.webhook import Webhook, WebhookEvent
 from jobs.kit import DeliveryReceipt, Run
-from jobs.kit.context import Meter, Recording
+from jobs.kit.context import Recording, Tools
 from worker.deliveries.mailer import digest
 from worker.deliveries.record import NOBODY, Delivery
 from worker.deliveries.sending import Sending
 
-if TYPE_CHECKING:
-    import asyncpg
 
-
-@dataclass(slots=True, kw_only=True)  # not frozen: one is made for every attempt
+@dataclass(slots=True)  # not frozen: one is made for every attempt
 class RecordedPoster:
     """Posts what a run has to tell the receiver of admin notices."""
 
-    db: "asyncpg.Pool[asyncpg.Record]"
+    tools: Tools
     webhook: Webhook
-    meter: Meter
     run: Run
-    clock: Callable[[], datetime]
 
     async def send(
         self, event: WebhookEvent, *, key: str, recording: Recording | None = None
@@ -44,12 +38,12 @@ class RecordedPoster:
             run_id=self.run.run_id,
         )
         sending = Sending(
-            db=self.db,
+            db=self.tools.db,
             outgoing=_OutgoingEvent(event, self.webhook, delivery.message_id),
             delivery=delivery,
             run=self.run,
-            clock=self.clock,
-            count=lambda status: self.meter.webhook(target="notices", status=status),
+            clock=self.tools.clock,
+            count=lambda status: self.tools.meter.webhook(target="notices", status=status),
             recording=recording,
         )
         return await sending.send([place])
@@ -77,6 +71,6 @@ class _OutgoingEvent:
     async def send(self, *, before: Before) -> str:
         return await self.webhook.send(self.event, message_id=self.message_id, before=before)
 
-    async def find(self, *, since: datetime) -> str | None:  # noqa: ARG002 - nothing to look for
+    async def find(self, *, since: datetime, known: Collection[str]) -> str | None:  # noqa: ARG002 - nothing to look for
         """A receiver cannot be asked; it knows what comes twice."""
         return None

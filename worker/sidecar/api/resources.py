@@ -12,6 +12,7 @@ from worker.sidecar.api import (
     legacy,
     notices,
     periodic,
+    previews,
     queues,
     rates,
     report_schedules,
@@ -19,6 +20,7 @@ from worker.sidecar.api import (
     runs,
     schedules,
     sequences,
+    templates,
     webhooks,
 )
 from worker.sidecar.api.operation import Operation
@@ -36,6 +38,8 @@ RESOURCES: tuple[ModuleType, ...] = (
     periodic,
     legacy,
     sequences,
+    templates,
+    previews,
     webhooks,
     events,
     notices,
