@@ -23,20 +23,21 @@ from arq.worker import Function, func
 from structlog.typing import FilteringBoundLogger
 
 from clients.local_storage import LocalStorage
-from clients.mail import MailProvider
+from clients.mail import MailProvider, Sender
 from clients.object_storage import ObjectStorage
 from clients.sms import SmsProvider
+from clients.webhook import Webhook
 from jobs.kit import Enqueued, Job, JobContext, Payload, Run, all_jobs
-from jobs.kit.context import Mailer, Meter, Texter
+from jobs.kit.context import Mailer, Meter, Poster, Texter
 from worker.clock import utc_now
 from worker.codec import ORIGIN
-from worker.deliveries import RecordedMailer, RecordedTexter
+from worker.deliveries import RecordedMailer, RecordedPoster, RecordedTexter
 from worker.enqueuer import Pool
 from worker.message import When, correlation_id
 from worker.offload import Offloader, preload
 from worker.outbox import enqueue_in
 from worker.outbox.queries import Connection
-from worker.providers import mail_provider, sms_provider
+from worker.providers import mail_provider, sms_provider, webhook
 from worker.records import OUTBOX, row_id_of
 from worker.settings import Settings
 from worker.startup import StartupError, until_it_answers
@@ -65,8 +66,14 @@ class Resources:
     clock: Callable[[], datetime]
     links: str
     progress: Callable[[Run, float, str], None]
+    webhook: Webhook | None = None
     # Rows of the outbox whose runs are being run here.
     in_hand: set[int] = field(default_factory=set)
+
+    @property
+    def sender(self) -> Sender:
+        """Who a mail is from that has no sender of its own."""
+        return self.mail.sender
 
     def log_of(self, run: Run) -> FilteringBoundLogger:
         """The logger of a run's job."""
@@ -83,6 +90,12 @@ class Resources:
         return RecordedTexter(
             db=self.db, provider=self.sms, meter=self.meter, run=run, clock=self.clock
         )
+
+    def poster_of(self, run: Run) -> Poster | None:
+        """Posts the events of one run."""
+        if self.webhook is None:
+            return None
+        return RecordedPoster(self, self.webhook, run)
 
     def scratch_folder(self) -> AbstractContextManager[Path]:
         """A folder that is gone when the `with` ends."""
@@ -163,6 +176,7 @@ async def open_resources(
             clock=clock,
             links=str(settings.public_url or settings.sidecar_url).rstrip("/"),
             progress=progress,
+            webhook=webhook(settings, http, clock),
         )
 
 

@@ -1,4 +1,4 @@
-"""Which services mails and SMS leave through, as the settings say."""
+"""Which services mails, SMS and webhooks leave through, as the settings say."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -11,6 +11,7 @@ from clients.sendgrid import SendGrid
 from clients.sms import SmsProvider
 from clients.sms_file import SmsFile
 from clients.smtp import Smtp
+from clients.webhook import Webhook
 from worker.settings import Settings
 
 
@@ -31,3 +32,11 @@ def mail_provider(
 def sms_provider(settings: Settings, clock: Callable[[], datetime]) -> SmsProvider:
     """Files, which whoever develops may look at."""
     return SmsFile(settings.var_dir / "sms", clock=clock)
+
+
+def webhook(
+    settings: Settings, http: httpx.AsyncClient, clock: Callable[[], datetime]
+) -> Webhook | None:
+    """ALERT_WEBHOOK_URL's, if there is one."""
+    known = settings.alert_webhook
+    return None if known is None else Webhook(http=http, settings=known, clock=clock)
