@@ -57,7 +57,7 @@ TROUBLES = (
     MemoryError,
 )
 _UNDEFINED = re.compile(r"'(?P<name>[A-Za-z_]\w*)' is undefined|has no attribute '(?P<part>\w+)'")
-_SHARED = ("layout.html.j2", "layout.txt.j2", "parts.html.j2")
+_SHARED = ("layout.html.j2", "layout.txt.j2", "parts.html.j2", "figures.html.j2")
 _PARTS: dict[Channel, tuple[str, ...]] = {"email": ("subject", "txt", "html"), "sms": ("sms",)}
 
 
