@@ -10,7 +10,7 @@ from email import policy
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.utils import format_datetime, parseaddr
-from typing import Protocol, Self
+from typing import Literal, Protocol, Self
 
 from clients.errors import RequestRejectedError
 from clients.handover import Before, nothing
@@ -34,6 +34,14 @@ class Attachment:
     content: bytes = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class CalendarEvent:
+    """An appointment to take over: iCalendar with that method (RFC 5546)."""
+
+    method: Literal["REQUEST", "CANCEL"]
+    content: str = field(repr=False)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mail:
     """A mail to one recipient. `template` names its kind in metrics; `sender` None: the provider's.
@@ -54,6 +62,7 @@ class Mail:
     sender: "Sender | None" = None
     reply_to: str | None = field(default=None, repr=False)
     template_version: str = ""
+    event: CalendarEvent | None = None
 
     def __post_init__(self) -> None:
         _require(ascii_address(self.to) is not None, "to: not an e-mail address")
@@ -79,6 +88,14 @@ class Mail:
     def address(self) -> str:
         """The recipient as SMTP carries it: ASCII, the domain in IDNA's."""
         return ascii_address(self.to) or ""
+
+    @property
+    def files(self) -> tuple[Attachment, ...]:
+        """The attachments. An event is one too, for mail programs that know no calendar."""
+        if self.event is None:
+            return self.attachments
+        event = Attachment("invite.ics", "application/ics", self.event.content.encode())
+        return (*self.attachments, event)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,7 +182,7 @@ def list_headers(mail: Mail, sender: Sender) -> dict[str, str]:
 
 
 def build_message(mail: Mail, sender: Sender, *, message_id: str, date: datetime) -> EmailMessage:
-    """The mail as RFC 5322 wants it: text and HTML as alternatives, then the attachments.
+    """The mail as RFC 5322 wants it: text, HTML and event as alternatives, then the files.
 
     `sender` is the provider's, for a mail that has none. `message_id` is `<unique@domain>`; `date`
     is aware. All parts are 7-bit, so any server takes it.
@@ -186,7 +203,14 @@ def build_message(mail: Mail, sender: Sender, *, message_id: str, date: datetime
     message.set_content(mail.text, cte="quoted-printable")
     if mail.html:
         message.add_alternative(mail.html, subtype="html", cte="quoted-printable")
-    for attachment in mail.attachments:
+    if mail.event is not None:
+        message.add_alternative(
+            mail.event.content,
+            subtype="calendar",
+            cte="base64",  # keeps its line breaks as they are
+            params={"method": mail.event.method},
+        )
+    for attachment in mail.files:
         maintype, _, subtype = attachment.content_type.partition("/")
         message.add_attachment(
             attachment.content, maintype=maintype, subtype=subtype, filename=attachment.filename

@@ -85,6 +85,9 @@ def _body(mail: Mail, sender: Sender, message_id: str) -> bytes:
     content = [{"type": "text/plain", "value": mail.text}]  # has to come first
     if mail.html:
         content.append({"type": "text/html", "value": mail.html})
+    if mail.event is not None:
+        kind = f"text/calendar; method={mail.event.method}"
+        content.append({"type": kind, "value": mail.event.content})
     body: dict[str, Any] = {
         "personalizations": [{"to": [recipient], "custom_args": {"message_id": message_id}}],
         "from": {"email": sender.address} | ({"name": sender.name} if sender.name else {}),
@@ -99,7 +102,7 @@ def _body(mail: Mail, sender: Sender, message_id: str) -> bytes:
         },
         "categories": [mail.template],
     }
-    if mail.attachments:
+    if mail.files:
         body["attachments"] = [
             {
                 "content": base64.b64encode(file.content).decode("ascii"),
@@ -107,7 +110,7 @@ def _body(mail: Mail, sender: Sender, message_id: str) -> bytes:
                 "filename": file.filename,
                 "disposition": "attachment",
             }
-            for file in mail.attachments
+            for file in mail.files
         ]
     return json.dumps(body).encode()
 

@@ -23,7 +23,7 @@ from arq.worker import Function, func
 from structlog.typing import FilteringBoundLogger
 
 from clients.local_storage import LocalStorage
-from clients.mail import MailProvider
+from clients.mail import MailProvider, Sender
 from clients.object_storage import ObjectStorage
 from clients.sms import SmsProvider
 from jobs.kit import Enqueued, Job, JobContext, Payload, Run, all_jobs
@@ -67,6 +67,11 @@ class Resources:
     progress: Callable[[Run, float, str], None]
     # Rows of the outbox whose runs are being run here.
     in_hand: set[int] = field(default_factory=set)
+
+    @property
+    def sender(self) -> Sender:
+        """Who a mail is from that has no sender of its own."""
+        return self.mail.sender
 
     def log_of(self, run: Run) -> FilteringBoundLogger:
         """The logger of a run's job."""

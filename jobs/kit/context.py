@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import httpx
 from structlog.typing import FilteringBoundLogger
 
-from clients.mail import Mail
+from clients.mail import Mail, Sender
 from clients.object_storage import ObjectStorage
 from clients.sms import Sms
 from jobs.kit.payload import Payload
@@ -107,10 +107,18 @@ class Meter(Protocol):
 
     def skipped(self, *, channel: str, template: str, reason: str) -> None: ...
 
+    def template_failed(self, *, channel: str, template: str) -> None: ...
+
     def sync(self, *, integration: str, operation: str, status: str, **records: int) -> None: ...
 
 
+class OffloadError(Exception):
+    """The process ended without an answer: it was killed, or crashed."""
+
+
 class Offload(Protocol):
+    """Runs a module-level function in another process. Raises what it raises, or OffloadError."""
+
     def __call__(
         self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs
     ) -> Awaitable[R]: ...
@@ -131,6 +139,8 @@ class Tools(Protocol):
     def offload(self) -> Offload: ...
     @property
     def links(self) -> str: ...
+    @property
+    def sender(self) -> Sender: ...
     @property
     def clock(self) -> Callable[[], datetime]: ...
 
@@ -214,6 +224,11 @@ class JobContext:
     def links(self) -> str:
         """Base address for links in mails (the setting PUBLIC_URL), without a slash at the end."""
         return self.tools.links
+
+    @property
+    def sender(self) -> Sender:
+        """Who a mail is from that has no sender of its own (the setting EMAIL_FROM)."""
+        return self.tools.sender
 
     def scratch(self) -> AbstractContextManager[Path]:
         """A directory for temporary files, gone when the `with` ends."""

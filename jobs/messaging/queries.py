@@ -5,6 +5,9 @@ from datetime import time
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from jobs.messaging.core.channels import Channel
+from jobs.messaging.core.override import Override
+
 if TYPE_CHECKING:
     import asyncpg
 
@@ -47,10 +50,21 @@ async def profile(db: "asyncpg.Pool[asyncpg.Record]", tenant_id: UUID) -> Profil
 async def unsubscribe_token(
     db: "asyncpg.Pool[asyncpg.Record]", tenant_id: UUID, address: str, locale: str
 ) -> UUID:
-    """The token of this address's way out, made on first use."""
-    token: UUID = await db.fetchval(
+    """The token of this address's way out, made on first use. `address` is in lower case."""
+    known: UUID | None = await db.fetchval(
         """
-        insert into unsubscribe_links (tenant_id, address, locale) values ($1, lower($2), $3)
+        select token from unsubscribe_links
+         where tenant_id = $1 and address = $2 and locale = $3
+        """,
+        tenant_id,
+        address,
+        locale,
+    )
+    if known is not None:
+        return known
+    made: UUID = await db.fetchval(
+        """
+        insert into unsubscribe_links (tenant_id, address, locale) values ($1, $2, $3)
         on conflict (tenant_id, address) do update set locale = excluded.locale
         returning token
         """,
@@ -58,4 +72,48 @@ async def unsubscribe_token(
         address,
         locale,
     )
-    return token
+    return made
+
+
+async def active_override(
+    db: "asyncpg.Pool[asyncpg.Record]",
+    tenant_id: UUID,
+    *,
+    name: str,
+    language: str,
+    channel: Channel,
+) -> Override | None:
+    row = await db.fetchrow(
+        """
+        select version, subject, text, html from message_templates
+         where tenant_id = $1 and name = $2 and language = $3 and channel = $4 and is_active
+        """,
+        tenant_id,
+        name,
+        language,
+        channel,
+    )
+    return None if row is None else Override(**row)
+
+
+async def override_of(
+    db: "asyncpg.Pool[asyncpg.Record]",
+    tenant_id: UUID,
+    *,
+    name: str,
+    language: str,
+    channel: Channel,
+    version: int,
+) -> Override | None:
+    row = await db.fetchrow(
+        """
+        select version, subject, text, html from message_templates
+         where tenant_id = $1 and name = $2 and language = $3 and channel = $4 and version = $5
+        """,
+        tenant_id,
+        name,
+        language,
+        channel,
+        version,
+    )
+    return None if row is None else Override(**row)

@@ -41,6 +41,9 @@ class Counter:
     def skipped(self, *, channel: str, template: str, reason: str) -> None:
         raise AssertionError("a mailer skips nobody")
 
+    def template_failed(self, *, channel: str, template: str) -> None:
+        raise AssertionError("a mailer fills no template")
+
     def sync(self, *, integration: str, operation: str, status: str, **records: int) -> None:
         raise AssertionError("a mailer synchronises nothing")
 

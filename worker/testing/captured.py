@@ -167,6 +167,7 @@ class Counted:
         self.emails: list[dict[str, str]] = []
         self.texts: list[dict[str, str]] = []
         self.skips: list[dict[str, str]] = []
+        self.template_failures: list[dict[str, str]] = []
         self.syncs: list[dict[str, Any]] = []
 
     def email(self, *, provider: str, template: str, status: str) -> None:
@@ -177,6 +178,9 @@ class Counted:
 
     def skipped(self, *, channel: str, template: str, reason: str) -> None:
         self.skips.append({"channel": channel, "template": template, "reason": reason})
+
+    def template_failed(self, *, channel: str, template: str) -> None:
+        self.template_failures.append({"channel": channel, "template": template})
 
     def sync(self, *, integration: str, operation: str, status: str, **records: int) -> None:
         of = {"integration": integration, "operation": operation, "status": status}

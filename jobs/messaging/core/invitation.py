@@ -25,8 +25,6 @@ class Invitation:
     starts_at: datetime
     ends_at: datetime
     timezone: str
-    organizer: str = field(repr=False)
-    organizer_name: str = field(default="", repr=False)
     location: str = field(default="", repr=False)
     description: str = field(default="", repr=False)
     url: str | None = field(default=None, repr=False)
@@ -43,7 +41,13 @@ class Invitation:
 
 
 def calendar_text(
-    invitation: Invitation, *, attendee: str, attendee_name: str, written_at: datetime
+    invitation: Invitation,
+    *,
+    organizer: str,
+    organizer_name: str,
+    attendee: str,
+    attendee_name: str,
+    written_at: datetime,
 ) -> str:
     """The invitation as text/calendar, with CRLF and folded lines."""
     zone = ZoneInfo(invitation.timezone)
@@ -59,7 +63,7 @@ def calendar_text(
             event.add(name, value)
     is_off = invitation.method == "CANCEL"
     event.add("status", "CANCELLED" if is_off else "CONFIRMED")
-    event["organizer"] = _person(invitation.organizer, invitation.organizer_name)
+    event["organizer"] = _person(organizer, organizer_name)
     event["attendee"] = _person(attendee, attendee_name)
     event["attendee"].params["ROLE"] = vText("REQ-PARTICIPANT")
     event["attendee"].params["PARTSTAT"] = vText("ACCEPTED")

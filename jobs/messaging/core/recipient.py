@@ -12,7 +12,7 @@ class Recipient:
     """Somebody that a tenant writes to: one of its users, or a contact.
 
     `locale` is one of LOCALES, `timezone` a name of the IANA database; `phone` is as somebody wrote
-    it. Raises ValueError, which names the field.
+    it. `unsubscribe_token` is a user's own; other addresses get one when they are written to.
     """
 
     tenant_id: UUID
@@ -21,18 +21,15 @@ class Recipient:
     timezone: str
     email: str | None = field(default=None, repr=False)
     phone: str | None = field(default=None, repr=False)
-
-    def __post_init__(self) -> None:
-        if self.locale not in LOCALES:
-            raise ValueError(f"locale: is one of {', '.join(LOCALES)}")
-        try:
-            ZoneInfo(self.timezone)
-        except (ZoneInfoNotFoundError, ValueError, OSError):
-            raise ValueError("timezone: not a name of the IANA database") from None
+    unsubscribe_token: UUID | None = field(default=None, repr=False)
 
     @property
     def zone(self) -> ZoneInfo:
-        return ZoneInfo(self.timezone)
+        """Raises ValueError when the database has no such time zone."""
+        try:
+            return ZoneInfo(self.timezone)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError("timezone: not a name of the IANA database") from None
 
     @property
     def display_name(self) -> str:
