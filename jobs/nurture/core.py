@@ -77,9 +77,7 @@ class Standing:
         return self.consented & self.reachable
 
 
-def next_due(
-    steps: Sequence[Step], done: Collection[UUID], *, counts_from: datetime
-) -> Due | None:
+def next_due(steps: Sequence[Step], done: Collection[UUID], *, counts_from: datetime) -> Due | None:
     """The first step, in this order, that is not done; None when all are.
 
     `counts_from` is when the last step was done, or the start, later by what was spent paused.

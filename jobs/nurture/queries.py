@@ -71,9 +71,7 @@ async def enrol(
     return [Enrolment(**row) for row in rows]
 
 
-async def lock(
-    connection: "Connection", tenant_id: UUID, enrolment_id: UUID
-) -> Enrolment | None:
+async def lock(connection: "Connection", tenant_id: UUID, enrolment_id: UUID) -> Enrolment | None:
     """Until the transaction ends."""
     row = await connection.fetchrow(
         f"select {_COLUMNS} from enrolments"  # noqa: S608 - own words

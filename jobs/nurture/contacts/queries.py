@@ -71,3 +71,13 @@ async def suppressions(
         (row["channel"], row["address"]): Suppression(row["reason"], row["created_at"])
         for row in rows
     }
+
+
+async def last_reply(db: "Pool | Connection", tenant_id: UUID, contact_id: UUID) -> datetime | None:
+    """When the contact answered last, by whichever channel."""
+    replied_at: datetime | None = await db.fetchval(
+        "select max(replied_at) from contact_replies where tenant_id = $1 and contact_id = $2",
+        tenant_id,
+        contact_id,
+    )
+    return replied_at

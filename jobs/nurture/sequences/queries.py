@@ -32,7 +32,6 @@ class Row:
     version: int
     created_at: datetime
     updated_at: datetime
-    in_flight: int
 
 
 _LOCK = """
@@ -40,17 +39,13 @@ _LOCK = """
 """
 _SELECT = """
     select tenant_id, sequence_id, name, is_active, exit_on, template_values, version, created_at,
-           updated_at,
-           (select count(*) from enrolments
-             where enrolments.tenant_id = sequences.tenant_id
-               and enrolments.sequence_id = sequences.sequence_id
-               and state in ('active', 'paused')) as in_flight
+           updated_at
       from sequences
 """
 
 
 async def find_id(db: "Pool | Connection", tenant_id: UUID, named: str) -> UUID | None:
-    """The active sequence of this name, or of this id."""
+    """The sequence of this name, or of this id."""
     found: UUID | None = await db.fetchval(
         """
         select sequence_id from sequences
@@ -63,9 +58,7 @@ async def find_id(db: "Pool | Connection", tenant_id: UUID, named: str) -> UUID 
     return found
 
 
-async def find(
-    db: "Pool | Connection", tenant_id: UUID | None, sequence_id: UUID
-) -> Row | None:
+async def find(db: "Pool | Connection", tenant_id: UUID | None, sequence_id: UUID) -> Row | None:
     """Of this tenant, or of any."""
     row = await db.fetchrow(
         f"{_SELECT} where sequence_id = $2 and ($1::uuid is null or tenant_id = $1)",
@@ -87,9 +80,7 @@ async def lock(connection: "Connection", tenant_id: UUID | None, sequence_id: UU
     )
 
 
-async def page(
-    db: "Pool", tenant_id: UUID | None, *, after: UUID | None, limit: int
-) -> list[Row]:
+async def page(db: "Pool", tenant_id: UUID | None, *, after: UUID | None, limit: int) -> list[Row]:
     """By id."""
     rows = await db.fetch(
         f"""
@@ -102,6 +93,23 @@ async def page(
         limit,
     )
     return [_row(row) for row in rows]
+
+
+async def count_in_flight(db: "Pool | Connection", sequence_ids: Sequence[UUID]) -> dict[UUID, int]:
+    """How many contacts are in each of them, at work or paused."""
+    rows = await db.fetch(
+        """
+        select sequences.sequence_id, count(enrolment_id) as contacts
+          from sequences
+          left join enrolments
+            on enrolments.tenant_id = sequences.tenant_id
+           and enrolments.sequence_id = sequences.sequence_id and state in ('active', 'paused')
+         where sequences.sequence_id = any($1)
+         group by sequences.sequence_id
+        """,
+        sequence_ids,
+    )
+    return {row["sequence_id"]: row["contacts"] for row in rows}
 
 
 async def lock_tenant(connection: "Connection", tenant_id: UUID) -> tuple[bool, int]:
@@ -205,9 +213,7 @@ async def steps_of(
     return steps
 
 
-async def known_steps(
-    connection: "Connection", tenant_id: UUID, sequence_id: UUID
-) -> set[UUID]:
+async def known_steps(connection: "Connection", tenant_id: UUID, sequence_id: UUID) -> set[UUID]:
     """All it ever had."""
     rows = await connection.fetch(
         "select step_id from sequence_steps where tenant_id = $1 and sequence_id = $2",
@@ -253,16 +259,18 @@ async def put_steps(
 
 
 async def own_channels(
-    db: "Pool | Connection", tenant_id: UUID, template: str
+    db: "Pool | Connection", tenant_id: UUID, template: str, language: str | None = None
 ) -> set[str]:
-    """For which channels the tenant has words of its own, in whatever language."""
+    """For which channels the tenant has words of its own, in this language or in any."""
     rows = await db.fetch(
         """
         select distinct channel from message_templates
          where tenant_id = $1 and name = $2 and is_active
+           and ($3::text is null or language = $3)
         """,
         tenant_id,
         template,
+        language,
     )
     return {row["channel"] for row in rows}
 
