@@ -20,7 +20,7 @@ StepState = Literal["sent", "skipped", "suppressed"]
 EndReason = Literal["reply", "conversion", "unsubscribe", "consent_withdrawn", "stopped"]
 
 # Why nothing goes to an address any more that is no wish of whoever has it: it takes no mail.
-_BROKEN: Final = frozenset({"bounced", "dropped", "failed", "unreachable", "invalid"})
+_BROKEN: Final = frozenset({"bounced", "unreachable"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
