@@ -86,8 +86,9 @@ async def fresh(connection: Connection, rows: Sequence[Minute], window: timedelt
              where (known.job, known.error_type) in (select job, error_type from fresh)
                and known.minute > (select min(minute) from fresh) - $4::interval
         ), counted as (
-            select *, sum(failures) over part as total, min(first_at) over part as since,
-                   bool_or(is_fresh) over part as has_news
+            select *, min(first_at) over part as since, bool_or(is_fresh) over part as has_news,
+                   -- What was written to other rows since then is for the next look.
+                   sum(case when is_fresh then failures else seen end) over part as total
               from known
             window part as (partition by job, error_type order by minute
                             range between $4::interval - interval '1 minute' preceding
