@@ -12,7 +12,8 @@ from worker.notices.notice import Fresh, Kind, Notice
 Db: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 
-_LOCK: Final = 0x6465736B6E6F74  # "desknot": nothing else in the database uses it
+# "desknot" and one more: nothing else in the database uses them.
+_LOCKS: Final = {"failures": 0x6465736B6E6F7400, "queues": 0x6465736B6E6F7401}
 _IDLE: Final = "30s"
 _ROWS: Final = 2000  # that a statement deletes, at most
 _COLUMNS: Final = tuple(one.name for one in fields(Notice) if one.name != "notice_id")
@@ -44,8 +45,8 @@ async def take_turn(db: Db, what: str, now: datetime, every: timedelta) -> bool:
     )
 
 
-async def be_the_only_one(connection: Connection) -> bool:
-    """For this transaction; False when another worker is at it.
+async def be_the_only_one(connection: Connection, what: str) -> bool:
+    """Who looks, for this transaction; False when another worker is at it.
 
     The server ends it when this worker falls silent, so that it keeps none from looking.
     """
@@ -54,7 +55,7 @@ async def be_the_only_one(connection: Connection) -> bool:
         select pg_try_advisory_xact_lock($1) as is_mine,
                set_config('idle_in_transaction_session_timeout', $2, true)
         """,
-        _LOCK,
+        _LOCKS[what],
         _IDLE,
     )
     return row is not None and bool(row["is_mine"])
