@@ -167,7 +167,7 @@ async def open_resources(
         preload([job.function.__module__ for job in all_jobs()])
         mail = mail_provider(settings, http, clock)
         stack.push_async_callback(mail.aclose)
-        sms = sms_provider(settings, clock)
+        sms = sms_provider(settings, http, clock)
         stack.push_async_callback(sms.aclose)
         yield Resources(
             settings=settings,
