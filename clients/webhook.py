@@ -58,7 +58,8 @@ class WebhookEvent:
 
     def body(self) -> bytes:
         """As it is signed and sent."""
-        return orjson.dumps({"type": self.type, "timestamp": self.at, "data": self.data})
+        fields = {"type": self.type, "timestamp": self.at, "data": self.data}
+        return orjson.dumps(fields, option=orjson.OPT_UTC_Z)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

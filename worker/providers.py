@@ -25,6 +25,7 @@ def mail_provider(
         case "smtp":
             return Smtp(settings.smtp, sender=sender, clock=clock)
         case "sendgrid":
+            # Whoever gives its key has its events sent here.
             reports = settings.sendgrid_webhook_public_key is not None
             return SendGrid(settings.sendgrid, http=http, sender=sender, reports=reports)
         case "file":

@@ -31,13 +31,13 @@ class NoticeMail(Payload):
     more: int = 0
 
 
-# Of a whole day's mail server trouble somebody hears as soon as it is over; no later.
+# Half a day long: also of a mail server's trouble, when that is over.
 @job(
     "operations.send_notice_mail",
     queue="default",
     priority=9,
     retry=Retry(attempts=10, backoff=Exponential(first=5, factor=5, cap=10_800)),
-    timeout=60,
+    timeout=300,
     rate_limits=MAIL_LIMITS[:1],
     sensitive=("to",),
 )

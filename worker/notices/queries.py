@@ -12,7 +12,8 @@ from worker.notices.notice import Fresh, Kind, Notice
 Db: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 
-_LOCK: Final = 0x6465736B6E6F74  # "desknot": nothing else in the database uses it
+# "desknot" and one more: nothing else in the database uses them.
+_LOCKS: Final = {"failures": 0x6465736B6E6F7400, "queues": 0x6465736B6E6F7401}
 _IDLE: Final = "30s"
 _ROWS: Final = 2000  # that a statement deletes, at most
 _COLUMNS: Final = tuple(one.name for one in fields(Notice) if one.name != "notice_id")
@@ -44,8 +45,8 @@ async def take_turn(db: Db, what: str, now: datetime, every: timedelta) -> bool:
     )
 
 
-async def be_the_only_one(connection: Connection) -> bool:
-    """For this transaction; False when another worker is at it.
+async def be_the_only_one(connection: Connection, what: str) -> bool:
+    """Who looks, for this transaction; False when another worker is at it.
 
     The server ends it when this worker falls silent, so that it keeps none from looking.
     """
@@ -54,7 +55,7 @@ async def be_the_only_one(connection: Connection) -> bool:
         select pg_try_advisory_xact_lock($1) as is_mine,
                set_config('idle_in_transaction_session_timeout', $2, true)
         """,
-        _LOCK,
+        _LOCKS[what],
         _IDLE,
     )
     return row is not None and bool(row["is_mine"])
@@ -86,8 +87,9 @@ async def fresh(connection: Connection, rows: Sequence[Minute], window: timedelt
              where (known.job, known.error_type) in (select job, error_type from fresh)
                and known.minute > (select min(minute) from fresh) - $4::interval
         ), counted as (
-            select *, sum(failures) over part as total, min(first_at) over part as since,
-                   bool_or(is_fresh) over part as has_news
+            select *, min(first_at) over part as since, bool_or(is_fresh) over part as has_news,
+                   -- What was written to other rows since then is for the next look.
+                   sum(case when is_fresh then failures else seen end) over part as total
               from known
             window part as (partition by job, error_type order by minute
                             range between $4::interval - interval '1 minute' preceding

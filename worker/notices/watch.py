@@ -102,7 +102,7 @@ class Watch:
         while is_more:
             told: list[Told] = []
             async with self._db.acquire() as connection, connection.transaction():
-                if not await queries.be_the_only_one(connection):
+                if not await queries.be_the_only_one(connection, "failures"):
                     return
                 rows = await queries.lock_unseen(connection, _MOST)
                 is_more = len(rows) == _MOST
@@ -117,7 +117,7 @@ class Watch:
         """Notices of queues that hold too much, or that nobody serves; and that are over."""
         now, told = self._clock(), list[Told]()
         async with self._db.acquire() as connection, connection.transaction():
-            if not await queries.be_the_only_one(connection):
+            if not await queries.be_the_only_one(connection, "queues"):
                 return
             known = await queries.not_over(connection, _QUEUE_KINDS)
             for (kind, queue), (value, threshold) in self._values(lines):
