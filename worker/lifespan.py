@@ -4,7 +4,7 @@ import asyncio
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import (
     AbstractContextManager,
     AsyncExitStack,
@@ -35,7 +35,7 @@ from worker.deliveries import RecordedMailer, RecordedPoster, RecordedTexter
 from worker.enqueuer import Pool
 from worker.message import When, correlation_id
 from worker.offload import Offloader, preload
-from worker.outbox import enqueue_in
+from worker.outbox import enqueue_in, enqueue_many_in
 from worker.outbox.queries import Connection
 from worker.providers import mail_provider, sms_provider, webhook
 from worker.records import OUTBOX, row_id_of
@@ -141,6 +141,13 @@ class Resources:
         headers = {"cid": run.correlation_id}
         return await enqueue_in(connection, job, payload, delay=delay, headers=headers)
 
+    async def enqueue_many_in(
+        self, run: Run, connection: Connection, job: Job[Any, Any], payloads: Sequence[Payload]
+    ) -> list[str]:
+        """The same for many."""
+        headers = {"cid": run.correlation_id}
+        return await enqueue_many_in(connection, job, payloads, headers=headers)
+
 
 @asynccontextmanager
 async def open_resources(
@@ -160,7 +167,7 @@ async def open_resources(
         preload([job.function.__module__ for job in all_jobs()])
         mail = mail_provider(settings, http, clock)
         stack.push_async_callback(mail.aclose)
-        sms = sms_provider(settings, clock)
+        sms = sms_provider(settings, http, clock)
         stack.push_async_callback(sms.aclose)
         yield Resources(
             settings=settings,

@@ -77,6 +77,12 @@ class Settings(
         return self
 
     @property
+    def status_callback(self) -> str | None:
+        """Where Twilio tells what became of an SMS; None: nobody outside knows where we are."""
+        base = self.public_url
+        return None if base is None else f"{str(base).rstrip('/')}/api/webhooks/twilio"
+
+    @property
     def storage_path(self) -> Path:
         return self.storage_base_path or self.var_dir / "storage"
 
