@@ -3,6 +3,7 @@
 Followed are CLDR's patterns, with plain spaces: a non-breaking one makes an SMS twice as dear.
 """
 
+import re
 from datetime import date, datetime
 from decimal import Decimal
 from zoneinfo import ZoneInfo
@@ -15,6 +16,7 @@ _FULL_DATE = {"en": "EEEE, MMMM d, y", "tr": "d MMMM y EEEE"}
 _CLOCK = {"en": "h:mm a", "tr": "HH:mm"}
 _JOINED = {"en": "{} at {}", "tr": "{} {}"}
 _LIRA = "TRY"
+_LETTERS_AT_DIGITS = re.compile(r"(?<=[^\W\d_])(?=\d)")
 # Signs of money that GSM 03.38 has; any other one costs 90 characters of an SMS.
 _SIGNS_OF_SMS = frozenset({"USD", "GBP", "JPY", "EUR"})
 
@@ -27,7 +29,9 @@ def money(amount: Decimal, currency: str, *, locale: str) -> str:
     """
     if not isinstance(amount, Decimal):
         raise TypeError("money is a Decimal")
-    return _plain(format_currency(amount, currency, locale=_BABEL[locale]))
+    written = _plain(format_currency(amount, currency, locale=_BABEL[locale]))
+    # CLDR puts a space between letters and digits ("TRY 5"), which Babel leaves out.
+    return _LETTERS_AT_DIGITS.sub(" ", written)
 
 
 def money_in_sms(amount: Decimal, currency: str, *, locale: str) -> str:
