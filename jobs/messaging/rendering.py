@@ -57,7 +57,7 @@ TROUBLES = (
     MemoryError,
 )
 _UNDEFINED = re.compile(r"'(?P<name>[A-Za-z_]\w*)' is undefined|has no attribute '(?P<part>\w+)'")
-_SHARED = ("layout.html.j2", "layout.txt.j2", "parts.html.j2")
+_SHARED = ("layout.html.j2", "layout.txt.j2", "parts.html.j2", "figures.html.j2")
 _PARTS: dict[Channel, tuple[str, ...]] = {"email": ("subject", "txt", "html"), "sms": ("sms",)}
 
 
@@ -108,7 +108,8 @@ def reason_of(error: BaseException, source: str) -> str:
     """In a sentence that tells the template's own words, and never a value."""
     match error:
         case TemplateSyntaxError():
-            return f"line {error.lineno}: {error.message}"
+            where = f"{error.name}, " if error.name else ""
+            return f"{where}line {error.lineno}: {error.message}"
         case UndefinedError():
             return _missing(error.message or "", source)
         case RecursionError():
