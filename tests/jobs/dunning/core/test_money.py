@@ -66,7 +66,7 @@ def test_halves_are_rounded_up(amount: str, currency: str, expected: str) -> Non
 
 
 def test_a_fee_is_fixed_in_its_currency_or_a_share() -> None:
-    fixed = replace(STAGE, fee_amount=Decimal("25"), fee_currency="TRY")
+    fixed = replace(STAGE, fee_amount=Decimal(25), fee_currency="TRY")
     share = replace(STAGE, fee_percent=Decimal("1.5"))
 
     assert fee_of(fixed, Decimal(1000), "TRY") == Decimal("25.00")
@@ -109,7 +109,7 @@ def test_an_amount_is_read_by_its_digits(given_: Any, amount: str) -> None:
         "0", "0.00", 0, 0.0, -1, "-1", -0.5, "NaN", "nan", "Infinity", float("nan"), float("inf"),
         float("-inf"), True, False, None, [], {}, "", " ", "1,50", "1.250,50", "1e3", "1_000",
         "１２", "+5", "12.", ".5", "1250.50 TRY", " 12", "12\n", "0x10", "12.34567", 12.34567,
-        0.00001, 1e14, 1e300, 10**14, "100000000000000", Decimal("NaN"), Decimal("-1"),
+        0.00001, 1e14, 1e300, 10**14, "100000000000000", Decimal("NaN"), Decimal(-1),
     ],
     ids=repr,
 )  # fmt: skip
