@@ -211,40 +211,6 @@ async def currency_and_country(db: "Pool", tenant_id: UUID) -> tuple[str | None,
     return (None, None) if row is None else (row["currency"], row["country"])
 
 
-async def take_turn(db: "Pool", tenant_id: UUID, contact_id: UUID, *, day: date, key: str) -> bool:
-    """Make the day this message's, for this contact. False when it is another's, or was."""
-    taken = await db.fetchval(
-        """
-        insert into dunning_turns (tenant_id, contact_id, day, key) values ($1, $2, $3, $4)
-        on conflict (tenant_id, contact_id) do update set day = excluded.day, key = excluded.key
-         where dunning_turns.day < excluded.day
-            or (dunning_turns.day, dunning_turns.key) = (excluded.day, excluded.key)
-        returning true
-        """,
-        tenant_id,
-        contact_id,
-        day,
-        key,
-    )
-    return bool(taken)
-
-
-async def give_back_turn(
-    db: "Pool", tenant_id: UUID, contact_id: UUID, *, day: date, key: str
-) -> None:
-    """Nothing left: the day may be another message's."""
-    await db.execute(
-        """
-        delete from dunning_turns
-         where tenant_id = $1 and contact_id = $2 and day = $3 and key = $4
-        """,
-        tenant_id,
-        contact_id,
-        day,
-        key,
-    )
-
-
 async def record_notice(
     connection: "Connection",
     tenant_id: UUID,

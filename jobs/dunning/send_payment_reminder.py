@@ -37,6 +37,8 @@ class PaymentReminder(LegacyPayload):
     queue="dunning",
     timeout=120,
     rate_limits=(*MAIL_LIMITS, *SMS_LIMITS),
+    # While it has a result it is this run; what a pause cancelled may be asked for anew soon.
+    result_ttl=60,
     idempotency_key="{invoice_id}:{step}",
     exposed=True,
 )

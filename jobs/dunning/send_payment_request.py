@@ -1,7 +1,8 @@
 """Ask a contact for an amount that another service says is overdue."""
 
+from dataclasses import replace
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -13,10 +14,15 @@ from jobs.dunning.core.money import Owed, currency_of, is_known, plain_amount, r
 from jobs.dunning.core.stages import DEFAULTS, nearest
 from jobs.dunning.core.words import reminder_values
 from jobs.dunning.sending import Reminder, send, tenant_zone
+from jobs.dunning.turns.queries import channels_of_turn, record_channel
 from jobs.kit import Cancel, JobContext, LegacyPayload, job
+from jobs.kit.context import Recording
 from jobs.messaging.core.channels import Channel
 from jobs.messaging.limits import MAIL_LIMITS, SMS_LIMITS
 from jobs.messaging.profile import profile_of
+
+if TYPE_CHECKING:
+    from jobs.kit.context import Connection
 
 _MOST_DAYS = 36_500
 
@@ -51,6 +57,8 @@ class PaymentRequest(LegacyPayload):
     aliases=("process-dunning",),
     timeout=120,
     rate_limits=(*MAIL_LIMITS, *SMS_LIMITS),
+    # While it has a result it is this run; what a pause cancelled may be asked for anew soon.
+    result_ttl=60,
     idempotency_key="{contact_id}:{days_overdue}",
     sensitive=("amount", "payment_link"),
     exposed=True,
@@ -82,21 +90,37 @@ async def send_payment_request(ctx: JobContext, payload: PaymentRequest) -> dict
         raise RequestRejectedError(f"payment_link: {error}") from None
     stages = await queries.stages(ctx.db, tenant_id) or DEFAULTS
     stage = nearest(stages, payload.days_overdue)
+    values = reminder_values(
+        Owed(open_amount=amount, fees=Decimal(0), currency=currency),
+        tone=stage.tone,
+        days_overdue=payload.days_overdue,
+        payment_link=link,
+    )
     reminder = Reminder(
         tenant_id=tenant_id,
         contact_id=payload.contact_id,
         contact=contact,
         stage=stage,
-        values=reminder_values(
-            Owed(open_amount=amount, fees=Decimal(0), currency=currency),
-            tone=stage.tone,
-            days_overdue=payload.days_overdue,
-            payment_link=link,
-        ),
+        values=values,
         key=f"dunning:{payload.contact_id}:{today.isoformat()}",
         day=today,
     )
-    return await send(ctx, reminder, profile)
+    return await send(ctx, await _with_memory(ctx, reminder), profile)
+
+
+async def _with_memory(ctx: JobContext, reminder: Reminder) -> Reminder:
+    """There is no invoice to note on that it left, so that is noted with the day."""
+    ids = (reminder.tenant_id, reminder.contact_id)
+    day, key = reminder.day, reminder.key
+
+    def recording(channel: Channel) -> Recording:
+        async def record(connection: "Connection") -> None:
+            await record_channel(connection, *ids, day=day, key=key, channel=channel)
+
+        return record
+
+    done = await channels_of_turn(ctx.db, *ids, day=day, key=key)
+    return replace(reminder, done=done, recording=recording)
 
 
 async def _currency_of(ctx: JobContext, tenant_id: UUID) -> str:

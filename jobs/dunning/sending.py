@@ -10,9 +10,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from clients.errors import RecipientUnreachableError, RequestRejectedError
 from clients.mail import ascii_address
 from clients.phone import sms_number
-from jobs.dunning import queries
 from jobs.dunning.core.cases import Contact
 from jobs.dunning.core.stages import Stage, ways
+from jobs.dunning.turns.queries import give_back_turn, take_turn
 from jobs.kit import Cancel, JobContext, Snooze
 from jobs.kit.context import Recording
 from jobs.messaging.catalogue import kind_of
@@ -82,30 +82,37 @@ async def send(ctx: JobContext, reminder: Reminder, profile: Profile) -> dict[Ch
 def _choice(ctx: JobContext, reminder: Reminder, profile: Profile) -> Choice:
     """Raises Cancel when there is no way."""
     contact, wanted = reminder.contact, reminder.stage.channels
-    usable: set[Channel] = set()
-    if contact.email is not None and ascii_address(contact.email) is not None:
-        usable.add("email")
-    if contact.phone is not None and sms_number(contact.phone, country=profile.country) is not None:
-        usable.add("sms")
+    usable = _usable(contact, profile.country)
     if "sms" in usable and not contact.agrees_to_sms:
         usable.discard("sms")
         if "sms" in wanted:
             _skip(ctx, "sms", "no_consent")
-    opted_out: set[Channel] = set()
-    if contact.mail_suppression is not None:
-        usable.discard("email")
-        if contact.has_unsubscribed:
-            opted_out.add("email")
+    opted_out: set[Channel] = {"email"} if contact.has_unsubscribed else set()
     choice = ways(wanted, preferred=contact.preferred_channel, usable=usable, opted_out=opted_out)
     if not choice:
         reason = "opted_out" if opted_out & set(wanted) else "unreachable"
         for channel in sorted(wanted):
             _skip(ctx, channel, reason)
         raise Cancel("there is no channel by which this contact may be reminded")
-    left = tuple(channel for channel in choice.channels if channel not in reminder.done)
+    if not reminder.done:
+        return choice
+    # What is still to go is by the stage's own channels: another one would be a second message.
+    left = set(choice.channels) & set(wanted) - set(reminder.done)
     if not left:
         raise Cancel("this stage was sent already")
-    return Choice(left, None if reminder.done else choice.otherwise)
+    return Choice(tuple(sorted(left)))
+
+
+def _usable(contact: Contact, country: str) -> set[Channel]:
+    """The channels that there is a working address for, as far as is known."""
+    usable: set[Channel] = set()
+    if contact.email is not None and ascii_address(contact.email) is not None:
+        usable.add("email")
+    if contact.mail_suppression is not None:
+        usable.discard("email")
+    if contact.phone is not None and sms_number(contact.phone, country=country) is not None:
+        usable.add("sms")
+    return usable
 
 
 async def _send_by(
@@ -164,7 +171,7 @@ def _skip(ctx: JobContext, channel: Channel, reason: str) -> None:
 
 
 async def _take_turn(ctx: JobContext, reminder: Reminder) -> bool:
-    return await queries.take_turn(
+    return await take_turn(
         ctx.db, reminder.tenant_id, reminder.contact_id, day=reminder.day, key=reminder.key
     )
 
@@ -172,6 +179,6 @@ async def _take_turn(ctx: JobContext, reminder: Reminder) -> bool:
 async def _give_back_turn(ctx: JobContext, reminder: Reminder) -> None:
     """Unless a message of it left before: then the day is its own."""
     if not reminder.done:
-        await queries.give_back_turn(
+        await give_back_turn(
             ctx.db, reminder.tenant_id, reminder.contact_id, day=reminder.day, key=reminder.key
         )

@@ -73,6 +73,8 @@ create table dunning_turns (
     contact_id          uuid not null,
     day                 date not null,
     key                 text not null,
+    -- By which it left already; of invoices dunning_notices knows.
+    channels            text[] not null default '{}',
     primary key (tenant_id, contact_id),
     foreign key (tenant_id, contact_id) references contacts on delete cascade
 );

@@ -90,8 +90,8 @@ def test_fees_add_up_and_one_that_was_told_stays() -> None:
 
 def of(contact: int, number: int, *, days: int, sent: int = 0, **changes: Any) -> Overdue:
     changes = {"due_on": TODAY - days * DAY, **changes}
-    ids = {"contact_id": UUID(int=contact), "invoice_id": UUID(int=number)}
-    return Overdue(replace(INVOICE, **ids, **changes), sent)
+    ids = replace(INVOICE, contact_id=UUID(int=contact), invoice_id=UUID(int=number))
+    return Overdue(replace(ids, **changes), sent)
 
 
 def pick(*pages: list[Overdue]) -> list[tuple[int, int]]:
@@ -115,14 +115,14 @@ def test_contacts_may_go_over_pages() -> None:
 
 
 def test_what_is_not_due_or_paid_but_for_a_crumb_is_left_out() -> None:
-    crumb = {"paid_amount": INVOICE.amount - Decimal("0.0040")}
+    crumb: dict[str, Any] = {"paid_amount": INVOICE.amount - Decimal("0.0040")}
 
     assert pick([of(1, 11, days=35, **crumb), of(1, 12, days=2), of(1, 13, days=4)]) == [(13, 1)]
     assert pick([of(1, 11, days=12, sent=2)]) == []
 
 
 def test_an_invoice_with_a_refused_link_comes_last_but_comes() -> None:
-    bad = {"payment_link": "http://evil.example/"}
+    bad: dict[str, Any] = {"payment_link": "http://evil.example/"}
 
     assert pick([of(1, 11, days=35, **bad), of(1, 12, days=4)]) == [(12, 1)]
     assert pick([of(1, 11, days=35, **bad)]) == [(11, 4)]

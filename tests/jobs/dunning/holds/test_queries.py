@@ -25,8 +25,8 @@ async def test_contacts_are_held_once_and_strangers_are_not(
 
     for _ in range(2):
         count = await hold(db, tenant.tenant_id, both, state="paused", reason="asked to", since=NOW)
+        assert count == 2
 
-    assert count == 2
     assert await held(db) == {contact_id: "paused", other: "paused"}
     assert await hold(db, uuid4(), both, state="stopped", reason=None, since=NOW) == 0
     assert await held(db) == {contact_id: "paused", other: "paused"}
