@@ -1,8 +1,8 @@
 """However a sequence is edited under those who are in it: no step comes twice, or early, or never.
 
 Whatever may happen does, in any order, on real PostgreSQL: edits, pauses, time, workers that die
-before and after they hand a mail over, two of them at the same run. What should come next is told by
-a few lines here that know nothing of the code's own.
+before and after they hand a mail over, two of them at the same run. What should come next is told
+by a few lines here that know nothing of the code's own.
 """
 
 import asyncio
