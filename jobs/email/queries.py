@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from jobs.email.core import Closing, Opportunity
+from jobs.email.core.opportunities import Closing, Opportunity
 from jobs.messaging.core.recipient import Recipient
 
 if TYPE_CHECKING:

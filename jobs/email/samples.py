@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from jobs.email.core import Opportunity, reminder_values
+from jobs.email.core.opportunities import Opportunity, reminder_values
 from jobs.messaging.catalogue import declare
 
 _NOW = datetime(2026, 12, 3, 9, tzinfo=UTC)

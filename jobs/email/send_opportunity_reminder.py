@@ -9,7 +9,8 @@ from pydantic import Field
 from clients.errors import RequestRejectedError
 from clients.mail import Attachment
 from clients.object_storage import ObjectTooLargeError
-from jobs.email import core, queries
+from jobs.email import queries
+from jobs.email.core import opportunities
 from jobs.kit import Cancel, DeliveryReceipt, JobContext, TenantPayload, job, tenant_file
 from jobs.messaging.limits import MAIL_LIMITS
 from jobs.messaging.writing import write_mail, zone_of
@@ -50,11 +51,11 @@ async def send_opportunity_reminder(
         raise Cancel("there is no such user any more")
     day = ctx.today(zone_of(recipient).key)
     found = await queries.opportunities(ctx.db, payload.tenant_id, payload.notice_ids)
-    still_open = core.open_opportunities(found, now=ctx.now())
+    still_open = opportunities.open_opportunities(found, now=ctx.now())
     if not still_open:
         raise Cancel("no opportunity on the list is open")
     report = await _report(ctx, payload.report_key) if payload.report_key else None
-    values = core.reminder_values(
+    values = opportunities.reminder_values(
         still_open,
         now=ctx.now(),
         zone=recipient.zone,
@@ -63,7 +64,7 @@ async def send_opportunity_reminder(
     )
     attachments = (report,) if report else ()
     mail = await write_mail(ctx, "opportunity_reminder", recipient, values, attachments=attachments)
-    return await ctx.mailer.send(mail, key=core.reminder_key(payload.user_id, day))
+    return await ctx.mailer.send(mail, key=opportunities.reminder_key(payload.user_id, day))
 
 
 async def _report(ctx: JobContext, key: str) -> Attachment:
