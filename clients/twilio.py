@@ -1,7 +1,7 @@
 """Twilio: SMS over its HTTP API, `POST /2010-04-01/Accounts/{sid}/Messages.json`."""
 
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import KW_ONLY, dataclass
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -99,14 +99,22 @@ class Twilio:
             raise DeliveryUnknownError("Twilio took the SMS and did not say under which SID")
         return sid
 
-    async def find(self, sms: Sms, *, message_id: str, since: datetime) -> str | None:  # noqa: ARG002 - Twilio keeps no id of ours
+    async def find(
+        self,
+        sms: Sms,
+        *,
+        message_id: str,  # noqa: ARG002 - Twilio keeps no id of ours
+        since: datetime,
+        known: Collection[str] = (),
+    ) -> str | None:
         """The SID of an SMS like this one that was accepted at that time or later, if any.
 
         Raises DeliveryUnknownError when the number has more messages than are looked through.
         """
         sender = self._sender_of(sms)
         async for message in self._messages_to(sms, sender):
-            if _is_like(message, sms, sender) and _created(message) >= since - _SKEW:
+            is_like = _is_like(message, sms, sender) and message["sid"] not in known
+            if is_like and _created(message) >= since - _SKEW:
                 return str(message["sid"])
         return None
 

@@ -77,9 +77,7 @@ async def test_an_sms_arrives_as_it_is(route: Route) -> None:
 
 
 async def test_a_sender_of_its_own_is_used(route: Route) -> None:
-    await route.provider.send(
-        replace(SMS, sender="+15005550007"), message_id=MESSAGE_ID, before=nothing
-    )
+    await route.provider.send(replace(SMS, sender="+15005550007"), message_id=MESSAGE_ID)
 
     assert [one.sender for one in route.arrived()] == ["+15005550007"]
 

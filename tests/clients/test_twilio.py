@@ -236,6 +236,17 @@ async def test_a_sender_of_a_trial_account_is_found_behind_its_words(
     assert await twilio.find(SMS, message_id=MESSAGE_ID, since=datetime.now(UTC)) == sid
 
 
+async def test_an_sms_that_is_known_is_not_the_lost_one(
+    server: TwilioServer, twilio: Twilio
+) -> None:
+    since = datetime.now(UTC)
+    sid = await twilio.send(SMS, message_id=MESSAGE_ID)
+
+    found = await twilio.find(SMS, message_id=MESSAGE_ID, since=since, known={sid})
+
+    assert found is None
+
+
 async def test_a_lost_sms_is_found_on_a_later_page(
     server: TwilioServer, twilio: Twilio, monkeypatch: pytest.MonkeyPatch
 ) -> None:

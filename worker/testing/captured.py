@@ -1,6 +1,6 @@
 """What a job sends, counts and says, kept for the test that looks at it."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 from email import message_from_bytes, policy
@@ -93,7 +93,14 @@ class TextOutbox:
         self.texts.append(sms)
         return message_id
 
-    async def find(self, sms: Sms, *, message_id: str, since: datetime) -> str | None:  # noqa: ARG002 - there is nothing to look for
+    async def find(
+        self,
+        sms: Sms,  # noqa: ARG002 - there is nothing to look for
+        *,
+        message_id: str,  # noqa: ARG002 - the same
+        since: datetime,  # noqa: ARG002 - the same
+        known: Collection[str] = (),  # noqa: ARG002 - the same
+    ) -> str | None:
         """Nothing is ever in doubt."""
         return None
 
