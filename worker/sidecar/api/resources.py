@@ -11,6 +11,7 @@ from worker.sidecar.api import (
     jobs,
     legacy,
     periodic,
+    previews,
     queues,
     rates,
     report_schedules,
@@ -18,6 +19,7 @@ from worker.sidecar.api import (
     runs,
     schedules,
     sequences,
+    templates,
     webhooks,
 )
 from worker.sidecar.api.operation import Operation
@@ -35,6 +37,8 @@ RESOURCES: tuple[ModuleType, ...] = (
     periodic,
     legacy,
     sequences,
+    templates,
+    previews,
     webhooks,
     events,
     audit,
