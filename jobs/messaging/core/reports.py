@@ -13,9 +13,9 @@ def period_text(first: date, last: date, *, locale: str) -> str:
     """The days that it is about, as CLDR has them.
 
     >>> period_text(date(2026, 11, 16), date(2026, 11, 22), locale="en")
-    'November 16 – 22, 2026'
+    'Nov 16 – 22, 2026'
     """
-    text = format_interval(first, last, skeleton="yMMMMd", locale=_BABEL[locale])
+    text = format_interval(first, last, skeleton="yMMMd", locale=_BABEL[locale])
     return re.sub(r"[\u00a0\u2009\u202f]", " ", text)
 
 
