@@ -1,7 +1,7 @@
 """Twilio: SMS over its HTTP API, `POST /2010-04-01/Accounts/{sid}/Messages.json`."""
 
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import KW_ONLY, dataclass
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -20,6 +20,8 @@ from clients.twilio_errors import refusal
 _PAGE, _PAGES = 1000, 10  # messages to one number that are looked through for a lost one
 _SKEW = timedelta(seconds=60)  # that its clock and ours may differ
 _SERVICE = re.compile("MG[0-9a-f]{32}")  # a name may begin like one, and is shorter
+# A callback is tried five times more when we do not take it; without this, never.
+_AGAIN = "#rc=5&rp=all"
 _TRIAL = "Sent from your Twilio trial account - "  # it begins every text of such an account
 
 
@@ -82,7 +84,7 @@ class Twilio:
         }
         if self.settings.status_callback:
             query = urlencode({"message_id": message_id})
-            form["StatusCallback"] = f"{self.settings.status_callback}?{query}"
+            form["StatusCallback"] = f"{self.settings.status_callback}?{query}{_AGAIN}"
         await before()
         reply = await request(
             self.http,
@@ -99,14 +101,22 @@ class Twilio:
             raise DeliveryUnknownError("Twilio took the SMS and did not say under which SID")
         return sid
 
-    async def find(self, sms: Sms, *, message_id: str, since: datetime) -> str | None:  # noqa: ARG002 - Twilio keeps no id of ours
+    async def find(
+        self,
+        sms: Sms,
+        *,
+        message_id: str,  # noqa: ARG002 - Twilio keeps no id of ours
+        since: datetime,
+        known: Collection[str] = (),
+    ) -> str | None:
         """The SID of an SMS like this one that was accepted at that time or later, if any.
 
         Raises DeliveryUnknownError when the number has more messages than are looked through.
         """
         sender = self._sender_of(sms)
         async for message in self._messages_to(sms, sender):
-            if _is_like(message, sms, sender) and _created(message) >= since - _SKEW:
+            is_like = _is_like(message, sms, sender) and message["sid"] not in known
+            if is_like and _created(message) >= since - _SKEW:
                 return str(message["sid"])
         return None
 

@@ -15,6 +15,7 @@ from structlog.typing import FilteringBoundLogger
 from clients.mail import Mail, Sender
 from clients.object_storage import ObjectStorage
 from clients.sms import Sms
+from clients.webhook import WebhookEvent
 from jobs.kit.payload import Payload
 
 if TYPE_CHECKING:
@@ -98,12 +99,24 @@ class Texter(Protocol):
     ) -> DeliveryReceipt: ...
 
 
+class Poster(Protocol):
+    """Posts an event to the webhook of the settings, with the promises of a Mailer."""
+
+    async def send(
+        self, event: WebhookEvent, *, key: str, recording: Recording | None = None
+    ) -> DeliveryReceipt: ...
+
+
 class Meter(Protocol):
     """Counts what people ask about. Labels are closed sets, never ids or addresses."""
 
     def email(self, *, provider: str, template: str, status: str) -> None: ...
 
     def sms(self, *, provider: str, template: str, status: str) -> None: ...
+
+    def webhook(self, *, target: str, status: str) -> None: ...
+
+    def outcome(self, *, provider: str, outcome: str) -> None: ...
 
     def skipped(self, *, channel: str, template: str, reason: str) -> None: ...
 
@@ -147,6 +160,8 @@ class Tools(Protocol):
     def mailer_of(self, run: Run) -> Mailer: ...
 
     def texter_of(self, run: Run) -> Texter: ...
+
+    def poster_of(self, run: Run) -> Poster | None: ...
 
     def log_of(self, run: Run) -> FilteringBoundLogger: ...
 
@@ -217,6 +232,11 @@ class JobContext:
     def texter(self) -> Texter:
         """Sends this run's SMS."""
         return self.tools.texter_of(self.run)
+
+    @property
+    def poster(self) -> Poster | None:
+        """Posts this run's events to admins (the setting ALERT_WEBHOOK_URL); None without one."""
+        return self.tools.poster_of(self.run)
 
     @property
     def meter(self) -> Meter:

@@ -77,6 +77,7 @@ async def test_a_callback_will_carry_the_message_id(server: TwilioServer, twilio
     assert server.messages[0]["sid"] == sid
     assert form["StatusCallback"].startswith(f"{CALLBACK}?")
     assert parse_qs(urlsplit(form["StatusCallback"]).query) == {"message_id": [MESSAGE_ID]}
+    assert urlsplit(form["StatusCallback"]).fragment == "rc=5&rp=all"
     assert form["ValidityPeriod"] == "14400"
     assert "MessagingServiceSid" not in form
 
@@ -234,6 +235,17 @@ async def test_a_sender_of_a_trial_account_is_found_behind_its_words(
     server.messages[0]["body"] = f"Sent from your Twilio trial account - {SMS.body}"
 
     assert await twilio.find(SMS, message_id=MESSAGE_ID, since=datetime.now(UTC)) == sid
+
+
+async def test_an_sms_that_is_known_is_not_the_lost_one(
+    server: TwilioServer, twilio: Twilio
+) -> None:
+    since = datetime.now(UTC)
+    sid = await twilio.send(SMS, message_id=MESSAGE_ID)
+
+    found = await twilio.find(SMS, message_id=MESSAGE_ID, since=since, known={sid})
+
+    assert found is None
 
 
 async def test_a_lost_sms_is_found_on_a_later_page(
