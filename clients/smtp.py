@@ -12,7 +12,12 @@ from typing import Literal, Self
 import aiosmtplib
 from pydantic import BaseModel, ConfigDict, SecretStr, model_validator
 
-from clients.errors import DeliveryUnknownError, RequestRejectedError, ServiceUnavailableError
+from clients.errors import (
+    DeliveryUnknownError,
+    RecipientUnreachableError,
+    RequestRejectedError,
+    ServiceUnavailableError,
+)
 from clients.handover import Before, nothing
 from clients.mail import Mail, Sender, without_addresses, written_message
 
@@ -20,6 +25,10 @@ from clients.mail import Mail, Sender, without_addresses, written_message
 _LOGIN_TROUBLE = frozenset({530, 534, 535, 538})
 _PERMANENT = range(500, 600)
 _TEMPORARY = range(400, 500)
+# RFC 5321 4.2.3, and RFC 3463 with the reason behind it.
+_NO_MAILBOX = frozenset({550, 551, 553})
+_STATUS = re.compile(r"5\.\d{1,3}\.\d{1,3}")
+_DISABLED = "5.2.1"
 _CHECK_TIMEOUT = 5.0  # seconds to find out that a kept connection is dead
 _QUEUE_ID = re.compile(r"\bqueued as (\S+)", re.IGNORECASE)
 
@@ -181,11 +190,21 @@ def _refusal(
     answer = f"{error.code} {without_addresses(error.message)}"
     if error.code in _LOGIN_TROUBLE:
         return ServiceUnavailableError(f"the mail relay wants another login: {answer}")
+    if isinstance(error, aiosmtplib.SMTPRecipientRefused) and _is_of_address(error):
+        return RecipientUnreachableError(f"no mail reaches this address: {answer}")
     if error.code in _PERMANENT:
         return RequestRejectedError(f"the mail relay refused the mail: {answer}")
     if is_sent and error.code not in _TEMPORARY:
         return DeliveryUnknownError(f"the mail relay's answer to the mail is not clear: {answer}")
     return ServiceUnavailableError(f"the mail relay cannot take the mail now: {answer}")
+
+
+def _is_of_address(error: aiosmtplib.SMTPRecipientRefused) -> bool:
+    """Is it the mailbox, and not what the relay thinks of us? RFC 3463 tells, where it is used."""
+    status = _STATUS.match(error.message)
+    return error.code in _NO_MAILBOX and (
+        status is None or status[0].startswith("5.1.") or status[0] == _DISABLED
+    )
 
 
 def _reason(error: Exception) -> str:

@@ -6,10 +6,12 @@ channel, `time.monotonic_ns`, message id, recipient.
 
 import argparse
 import asyncio
+import ctypes
 import json
 import os
 import random
 import signal
+import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -24,6 +26,7 @@ from typing_extensions import override
 from tests.clients.stand_ins.control import Fault, Faults, Kind
 from tests.clients.stand_ins.twilio import TwilioServer, twilio_server
 
+_PR_SET_PDEATHSIG = 1
 _LONG = 4.0  # seconds, more than the workers wait
 # Shares of the requests.
 _SMS: tuple[tuple[Kind, float], ...] = (
@@ -135,6 +138,9 @@ def main() -> None:
     parser.add_argument("--accepted", type=Path, required=True)
     parser.add_argument("--seed", type=int, required=True)
     options = parser.parse_args()
+    if sys.platform == "linux":
+        # A driver that is killed leaves nobody behind.
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     random.seed(options.seed)
     file = os.open(options.accepted, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     asyncio.run(_serve(file))
