@@ -20,8 +20,12 @@ Kind = Literal["24h", "3h"]
 _LEADS: Mapping[Kind, timedelta] = {"24h": timedelta(hours=24), "3h": timedelta(hours=3)}
 _QUIET_FROM, _QUIET_TO = time(21), time(8)
 _DOMAIN = "ours.example"
-# Between looking at an appointment and handing its message over: what nobody can call back.
-_ON_ITS_WAY = 3_000_000_000  # ns
+# Between looking at an appointment and handing its message over, which may wait for a connection of
+# four to the relay: what nobody can call back.
+_ON_ITS_WAY = 10_000_000_000  # ns
+
+
+_HANDED_ON = frozenset({"rejected", "poison"})  # why a person has to look
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,10 +228,12 @@ def _judge_dead(verdict: Verdict, seen: Seen) -> None:
     """What is in doubt is a dead letter, and nothing else is."""
     reasons = Counter(seen.dead.values())
     verdict.counts.update({f"dead letters: {reason}": n for reason, n in reasons.items()})
-    in_doubt = sum(status == "unconfirmed" for status in seen.statuses.values())
-    if reasons["rejected"] < in_doubt:
+    # Of SMS the next attempt asks, unless its appointment is off by then.
+    mails = [status for id_, status in seen.statuses.items() if id_.startswith("<")]
+    in_doubt = mails.count("unconfirmed")
+    if reasons.total() < in_doubt:
         verdict.violations.append(f"{in_doubt} messages in doubt, {reasons} dead letters")
-    others = [run_id for run_id, reason in seen.dead.items() if reason != "rejected"]
+    others = [run_id for run_id, reason in seen.dead.items() if reason not in _HANDED_ON]
     if others:
         verdict.violations.append(f"dead of something else: {others[:5]}")
 
@@ -243,12 +249,18 @@ def _judge_message(
     whom = f"{one.booking.appointment_id} at {one.starts_at}, {one.kind} by {one.channel}"
     if not one.is_certain:
         return
-    if one.channel == "email" and is_told:
+    if (one.channel == "email" and is_told) or _is_poisoned(seen, one):
         return  # a person has to look, and is told so
     if not is_there:
         verdict.violations.append(f"{whom}: never arrived ({status})")
     elif status != "sent":
         verdict.violations.append(f"{whom}: arrived, and is {status}")
+
+
+def _is_poisoned(seen: Seen, one: Expected) -> bool:
+    """Three workers were killed with its run in hand: nobody tries a fourth time."""
+    part = f":{one.booking.appointment_id}:{one.kind}:"
+    return any(reason == "poison" and part in run_id for run_id, reason in seen.dead.items())
 
 
 def _judge_moment(verdict: Verdict, seen: Seen, one: Expected, arrived: Arrived) -> None:

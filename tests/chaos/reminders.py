@@ -50,7 +50,7 @@ T = TypeVar("T")
 
 _WORKERS = 3
 _READY_WITHIN = 60  # seconds
-_DRAINED_WITHIN = 120  # seconds: what a killed worker had in hand comes back after its lease
+_DRAINED_WITHIN = 900  # seconds; the first step after some weeks has much to catch up with
 _TICK = 0.03  # seconds
 _SHOWN = 30
 
@@ -90,7 +90,6 @@ class Play:
     promoted: int = 0
     steps: list[Scanned] = field(default_factory=list)
     changes: dict[UUID, list[Change]] = field(default_factory=dict)
-    troubles: list[str] = field(default_factory=list)
 
     def run(self) -> None:
         for number, step in enumerate(self.plan.steps):
@@ -118,7 +117,8 @@ class Play:
                 break
             time.sleep(_TICK)
         else:
-            self.troubles.append(f"step {number} did not end: {sorted(waiting)[:5]}")
+            # A clock that moves on meanwhile would make every expectation wrong.
+            raise TimeoutError(f"step {number} did not end: {sorted(waiting)[:5]}")
         end = time.monotonic_ns()
         due = max(step.scans, default=None)
         self.steps.append(Scanned(step.now, due, begin, scanned or end, end))
@@ -264,7 +264,7 @@ def _play(place: Place, plan: Plan, options: Options) -> tuple[Play, Verdict]:
     accepted = place.directory / "accepted"
     seen = background.run(read_seen(db, plan, play.steps, play.changes, accepted))
     verdict = judge(seen)
-    verdict.violations += [*play.troubles, *place.fleet.troubles]
+    verdict.violations += place.fleet.troubles
     background.run(_close(db, pool))
     return play, verdict
 

@@ -79,7 +79,7 @@ def test_what_is_as_it_should_be_is_no_violation() -> None:
         ({"fields": {UUID(int=3): (BOOKING.starts_at, None, None)}}, "the field of 3h is None"),
         ({"fields": {UUID(int=3): (BOOKING.starts_at, T, T)}}, "the field of 24h is"),
         ({"changes": cancelled(5)}, "was not due"),
-        ({"changes": cancelled(11), "arrived": [Arrived("sms", 15 * SECOND, ID, "")]}, "4.0 s"),
+        ({"changes": cancelled(11), "arrived": [Arrived("sms", 22 * SECOND, ID, "")]}, "11.0 s"),
         ({"dead": {"r": "attempts_spent"}}, "dead of something else"),
         ({"steps": [replace(STEP, due=None)]}, "was not due"),
         ({"bookings": [replace(BOOKING, consented=frozenset())]}, "was not due"),
