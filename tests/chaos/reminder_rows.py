@@ -103,6 +103,18 @@ async def open_runs(db: "Db", now: datetime) -> set[str]:
     return {row["run_id"] for row in rows}
 
 
+async def count_untold(db: "Db") -> int:
+    """Mails in doubt of which there is no dead letter yet."""
+    number: int = await db.fetchval(
+        """
+        select count(*) from deliveries
+         where status = 'unconfirmed' and channel = 'email'
+           and not exists (select from dead_letters where dead_letters.run_id = deliveries.run_id)
+        """
+    )
+    return number
+
+
 async def wakeful_runs(db: "Db", now: datetime) -> list[str]:
     """Runs whose night is over."""
     rows = await db.fetch("select run_id from play_ends where until <= $1", now)

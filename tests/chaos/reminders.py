@@ -32,6 +32,7 @@ from tests.chaos.reminder_plan import TWILIO_URL, Booking, Plan, Step, make_plan
 from tests.chaos.reminder_rows import (
     ask_for_scan,
     change_appointment,
+    count_untold,
     insert_plan,
     keep_log,
     open_runs,
@@ -51,6 +52,7 @@ T = TypeVar("T")
 _WORKERS = 3
 _READY_WITHIN = 60  # seconds
 _DRAINED_WITHIN = 900  # seconds; the first step after some weeks has much to catch up with
+_TAKEN_OVER_WITHIN = 150  # seconds
 _TICK = 0.03  # seconds
 _SHOWN = 30
 
@@ -260,13 +262,27 @@ def _play(place: Place, plan: Plan, options: Options) -> tuple[Play, Verdict]:
     _wait_until_started(place)
     play.next_kill = time.monotonic() + options.kill_every
     play.run()
-    place.fleet.stop()
+    _come_to_rest(play)
     accepted = place.directory / "accepted"
     seen = background.run(read_seen(db, plan, play.steps, play.changes, accepted))
     verdict = judge(seen)
     verdict.violations += place.fleet.troubles
     background.run(_close(db, pool))
     return play, verdict
+
+
+def _come_to_rest(play: Play) -> None:
+    """What a killed worker had read of ends, and had not written, others write in time."""
+    fleet, background = play.place.fleet, play.place.background
+    deadline = time.monotonic() + _TAKEN_OVER_WITHIN
+    while background.run(count_untold(play.db)) and time.monotonic() < deadline:
+        fleet.tend()
+        time.sleep(0.5)
+    fleet.keep(0)
+    for worker in fleet.all:
+        if worker.ended is None and not worker.is_steady:
+            fleet.kill(worker)  # one that has only begun to start cannot be asked to stop
+    fleet.stop()
 
 
 def _wait_until_started(place: Place) -> None:
