@@ -14,7 +14,8 @@ from pydantic import BaseModel, ConfigDict, SecretStr, model_validator
 
 from clients.errors import DeliveryUnknownError, RequestRejectedError, ServiceUnavailableError
 from clients.handover import Before, nothing
-from clients.mail import Mail, Sender, without_addresses, written_message
+from clients.mail import Mail, Sender, without_addresses
+from clients.mime import written_message
 
 # RFC 4954: who we are is the trouble, not this mail. Somebody has to correct the settings.
 _LOGIN_TROUBLE = frozenset({530, 534, 535, 538})
