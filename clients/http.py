@@ -11,6 +11,7 @@ import httpx
 from clients.errors import (
     DeliveryUnknownError,
     RequestRejectedError,
+    ServiceError,
     ServiceUnavailableError,
     ThrottledError,
 )
@@ -26,6 +27,7 @@ async def request(
     url: str,
     *,
     explain: Callable[[httpx.Response], str] | None = None,
+    judge: Callable[[httpx.Response], ServiceError | None] | None = None,
     delivers: bool = False,
     transient: frozenset[int] = TRANSIENT,
     **options: Any,
@@ -33,6 +35,7 @@ async def request(
     """Make one call; `options` go to httpx. Returns a reply below 300.
 
     explain   reads the reasons out of a refusal; it must leave out addresses and secrets
+    judge     what to raise for a refusal whose meaning only this service's client knows
     delivers  the call sends something: an answer that never came is a DeliveryUnknownError
     transient statuses below 500 that say nothing about this request
 
@@ -52,6 +55,8 @@ async def request(
         raise broken(f"{call}: no answer ({type(error).__name__})") from error
     if reply.is_success:
         return reply
+    if judge and (judged := judge(reply)):
+        raise judged
     reasons = explain(reply) if explain else ""
     refusal = f"{call} answered {reply.status_code}" + (f": {reasons}" if reasons else "")
     if reply.status_code == _THROTTLED and _THROTTLED in transient:

@@ -6,7 +6,7 @@ A provider sends what it is given once per call and never retries: the runner do
 import re
 from dataclasses import dataclass, field
 from email.utils import parseaddr
-from typing import Protocol, Self
+from typing import Literal, Protocol, Self
 
 from clients.errors import RequestRejectedError
 from clients.handover import Before, nothing
@@ -30,6 +30,14 @@ class Attachment:
     content: bytes = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class CalendarEvent:
+    """An appointment to take over: iCalendar with that method (RFC 5546)."""
+
+    method: Literal["REQUEST", "CANCEL"]
+    content: str = field(repr=False)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mail:
     """A mail to one recipient. `template` names its kind in metrics; `sender` None: the provider's.
@@ -50,6 +58,7 @@ class Mail:
     sender: "Sender | None" = None
     reply_to: str | None = field(default=None, repr=False)
     template_version: str = ""
+    event: CalendarEvent | None = None
 
     def __post_init__(self) -> None:
         _require(ascii_address(self.to) is not None, "to: not an e-mail address")
@@ -75,6 +84,14 @@ class Mail:
     def address(self) -> str:
         """The recipient as SMTP carries it: ASCII, the domain in IDNA's."""
         return ascii_address(self.to) or ""
+
+    @property
+    def files(self) -> tuple[Attachment, ...]:
+        """The attachments. An event is one too, for mail programs that know no calendar."""
+        if self.event is None:
+            return self.attachments
+        event = Attachment("invite.ics", "application/ics", self.event.content.encode())
+        return (*self.attachments, event)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from functools import lru_cache
 from secrets import token_hex
 
 from clients.errors import RequestRejectedError
-from clients.mail import Attachment, Mail, Sender, ascii_address, list_headers
+from clients.mail import Attachment, CalendarEvent, Mail, Sender, ascii_address, list_headers
 
 _MESSAGE_ID = re.compile(r"<[!-;=?-~]+@[!-;=?-~]+>")
 _PRINTABLE = re.compile(r"[ -~]*")
@@ -35,7 +35,7 @@ def is_small(mail: Mail) -> bool:
 
 
 def written_message(mail: Mail, sender: Sender, *, message_id: str, date: datetime) -> bytes:
-    """Text and HTML as alternatives, then the attachments; lines end with CRLF.
+    """Text, HTML and event as alternatives, then the files; lines end with CRLF.
 
     `sender` is the provider's, for a mail that has none. `message_id` is `<unique@domain>`; `date`
     is aware. A megabyte takes some milliseconds: what is not small, not on the event loop. Raises
@@ -59,12 +59,13 @@ def written_message(mail: Mail, sender: Sender, *, message_id: str, date: dateti
 
 def _body(mail: Mail) -> bytes:
     """With its Content-Type. Neither base64 nor quoted-printable can hold a boundary: `=_`."""
-    body = _text("plain", mail.text)
+    alternatives = [_text("plain", mail.text)]
     if mail.html:
-        body = _multipart("alternative", [body, _text("html", mail.html)])
-    if mail.attachments:
-        body = _multipart("mixed", [body, *map(_file, mail.attachments)])
-    return body
+        alternatives.append(_text("html", mail.html))
+    if mail.event is not None:
+        alternatives.append(_event(mail.event))
+    body = alternatives[0] if len(alternatives) == 1 else _multipart("alternative", alternatives)
+    return _multipart("mixed", [body, *map(_file, mail.files)]) if mail.files else body
 
 
 def _multipart(subtype: str, parts: list[bytes]) -> bytes:
@@ -83,10 +84,21 @@ def _text(subtype: str, text: str) -> bytes:
     ).encode() + binascii.b2a_qp(lines, istext=True)
 
 
+def _event(event: CalendarEvent) -> bytes:
+    """In base64, which keeps its line breaks as they are."""
+    head = f'Content-Type: text/calendar; charset="utf-8"; method="{event.method}"\r\n'
+    return f"{head}Content-Transfer-Encoding: base64\r\n\r\n".encode() + _base64(
+        event.content.encode()
+    )
+
+
 def _file(file: Attachment) -> bytes:
-    encoded = binascii.b2a_base64(file.content, newline=False)
-    lines = [encoded[at : at + _LINE] for at in range(0, len(encoded), _LINE)]
-    return _file_head(file.content_type, file.filename) + b"\r\n" + b"\r\n".join(lines)
+    return _file_head(file.content_type, file.filename) + b"\r\n" + _base64(file.content)
+
+
+def _base64(content: bytes) -> bytes:
+    encoded = binascii.b2a_base64(content, newline=False)
+    return b"\r\n".join(encoded[at : at + _LINE] for at in range(0, len(encoded), _LINE))
 
 
 @lru_cache(maxsize=256)

@@ -5,18 +5,29 @@ import base64
 import json
 import re
 from dataclasses import KW_ONLY, dataclass
+from types import MappingProxyType
 from typing import Any
 
 import httpx
 from pydantic import BaseModel, ConfigDict, SecretStr, field_validator
 
+from clients.errors import RequestRejectedError
 from clients.handover import Before, nothing
 from clients.http import TRANSIENT, request
 from clients.mail import Mail, Sender, ascii_address, list_headers, without_addresses
 
-# The key is refused or the credits are spent, which says nothing about this mail.
-_UNAUTHORIZED = 401
+# The account is the trouble, which says nothing about this mail. Somebody has to correct it.
+_UNAUTHORIZED, _FORBIDDEN = 401, 403
+_ADVICE = MappingProxyType(
+    {
+        _UNAUTHORIZED: "check SENDGRID_API_KEY and the account's credits",
+        _FORBIDDEN: "check that SENDGRID_API_KEY may send mail, and that the domain of EMAIL_FROM,"
+        " or of the tenant's email_from, is a verified sender",
+    }
+)
 _SHOWN = 5  # reasons
+_LARGEST = 30 * 1024 * 1024  # bytes of a message with its attachments
+_LONGEST_CATEGORY = 255
 
 
 class SendGridSettings(BaseModel):
@@ -55,7 +66,10 @@ class SendGrid:
     reports: bool = False
 
     async def send(self, mail: Mail, *, message_id: str, before: Before = nothing) -> str:
-        """Returns SendGrid's X-Message-Id, with which the `sg_message_id` of its events begins."""
+        """Returns SendGrid's X-Message-Id, with which the `sg_message_id` of its events begins.
+
+        Raises RequestRejectedError before anything left for what it is known to refuse.
+        """
         # A large attachment takes a while to encode: not on the event loop.
         body = await asyncio.to_thread(_body, mail, self.sender, message_id)
         await before()
@@ -65,7 +79,7 @@ class SendGrid:
             f"{self.settings.url.rstrip('/')}/v3/mail/send",
             explain=_reasons,
             delivers=True,
-            transient=TRANSIENT | {_UNAUTHORIZED},
+            transient=TRANSIENT | _ADVICE.keys(),
             content=body,
             headers={
                 "Authorization": f"Bearer {self.settings.api_key.get_secret_value()}",
@@ -80,11 +94,18 @@ class SendGrid:
 
 
 def _body(mail: Mail, sender: Sender, message_id: str) -> bytes:
+    if len(mail.template) > _LONGEST_CATEGORY:
+        raise RequestRejectedError(
+            f"the mail cannot be sent: template: is longer than {_LONGEST_CATEGORY} characters"
+        )
     sender = mail.sender or sender
     recipient = {"email": mail.address} | ({"name": mail.to_name} if mail.to_name else {})
     content = [{"type": "text/plain", "value": mail.text}]  # has to come first
     if mail.html:
         content.append({"type": "text/html", "value": mail.html})
+    if mail.event is not None:
+        kind = f"text/calendar; method={mail.event.method}"
+        content.append({"type": kind, "value": mail.event.content})
     body: dict[str, Any] = {
         "personalizations": [{"to": [recipient], "custom_args": {"message_id": message_id}}],
         "from": {"email": sender.address} | ({"name": sender.name} if sender.name else {}),
@@ -99,7 +120,7 @@ def _body(mail: Mail, sender: Sender, message_id: str) -> bytes:
         },
         "categories": [mail.template],
     }
-    if mail.attachments:
+    if mail.files:
         body["attachments"] = [
             {
                 "content": base64.b64encode(file.content).decode("ascii"),
@@ -107,9 +128,14 @@ def _body(mail: Mail, sender: Sender, message_id: str) -> bytes:
                 "filename": file.filename,
                 "disposition": "attachment",
             }
-            for file in mail.attachments
+            for file in mail.files
         ]
-    return json.dumps(body).encode()
+    written = json.dumps(body).encode()
+    if len(written) > _LARGEST:
+        raise RequestRejectedError(
+            "the mail cannot be sent: attachments: with them it is larger than 30 MB"
+        )
+    return written
 
 
 def _reasons(reply: httpx.Response) -> str:
@@ -119,6 +145,6 @@ def _reasons(reply: httpx.Response) -> str:
     except (ValueError, KeyError, TypeError):  # the edge answers a 413 or a 502 in HTML
         errors = []
     reasons = [f"{error.get('field') or 'request'}: {error.get('message')}" for error in errors]
-    if reply.status_code == _UNAUTHORIZED:
-        reasons.insert(0, "check SENDGRID_API_KEY and the account's credits")
+    if reply.status_code in _ADVICE:
+        reasons.insert(0, _ADVICE[reply.status_code])
     return without_addresses("; ".join(reasons[:_SHOWN]))

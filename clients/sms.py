@@ -4,6 +4,7 @@ A provider sends what it is given once per call and never retries: the runner do
 """
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -56,6 +57,7 @@ class SmsProvider(Protocol):
     sent), RequestRejectedError (refused for good).
 
     `find` looks for an SMS whose answer was lost: its id if it was taken since then, else None.
+    `known` are ids of others to the same number, which may read the same.
     """
 
     @property
@@ -66,7 +68,9 @@ class SmsProvider(Protocol):
 
     async def send(self, sms: Sms, *, message_id: str, before: Before = nothing) -> str: ...
 
-    async def find(self, sms: Sms, *, message_id: str, since: datetime) -> str | None: ...
+    async def find(
+        self, sms: Sms, *, message_id: str, since: datetime, known: Collection[str] = ()
+    ) -> str | None: ...
 
     async def aclose(self) -> None: ...
 

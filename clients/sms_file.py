@@ -3,7 +3,7 @@
 import asyncio
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import KW_ONLY, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -42,7 +42,14 @@ class SmsFile:
             ) from error
         return path.name
 
-    async def find(self, sms: Sms, *, message_id: str, since: datetime) -> str | None:  # noqa: ARG002 - the name says it all
+    async def find(
+        self,
+        sms: Sms,  # noqa: ARG002 - the name of the file says it all
+        *,
+        message_id: str,
+        since: datetime,  # noqa: ARG002 - the same
+        known: Collection[str] = (),  # noqa: ARG002 - the same
+    ) -> str | None:
         """The file's name, if it is there."""
         path = self._path(message_id)
         return path.name if await asyncio.to_thread(path.exists) else None

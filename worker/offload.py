@@ -20,6 +20,8 @@ from multiprocessing import forkserver, get_context, resource_tracker
 from multiprocessing.connection import Connection
 from typing import Any, ParamSpec, TypeVar, cast
 
+from jobs.kit import OffloadError
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -31,10 +33,6 @@ _GONE_WITHIN = 10  # seconds; a killed process that takes longer hangs in the ke
 # unlocked). Were one closed at that moment, its descriptor would be read when it is another's: a
 # socket of the worker, or the pipe that tells another start its process id, which then never comes.
 _CHILDREN = threading.Lock()
-
-
-class OffloadError(Exception):
-    """The process ended without an answer: it was killed, or crashed."""
 
 
 class Offloader:

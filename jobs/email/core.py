@@ -1,9 +1,10 @@
 """Which opportunities a reminder lists, and how their deadlines read."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, timezone
+from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -15,19 +16,6 @@ _LAST_ZONE = timezone(timedelta(hours=-12))
 _SOON = timedelta(days=7)
 _BABEL = {"en": "en_US", "tr": "tr_TR"}
 _DAY_AND_TIME = {"en": "EEEE, MMMM d, y 'at' h:mm a", "tr": "d MMMM y EEEE HH:mm"}
-
-
-@dataclass(frozen=True, slots=True)
-class Recipient:
-    """A user of a tenant, and how they want to be written to."""
-
-    user_id: UUID
-    email: str
-    full_name: str
-    locale: str
-    timezone: str
-    tenant_name: str
-    unsubscribe_token: UUID
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +64,22 @@ class Line:
 def closing_soon(now: datetime) -> tuple[datetime, datetime]:
     """Between which instants a deadline is worth a reminder."""
     return now, now + _SOON
+
+
+def reminder_values(
+    opportunities: Sequence[Opportunity],
+    *,
+    now: datetime,
+    zone: ZoneInfo,
+    locale: str,
+    report: str | None = None,
+) -> dict[str, Any]:
+    """What the reminder of these says; the first has the next deadline. `report` names a file."""
+    return {
+        "lines": [line(one, now=now, zone=zone, locale=locale) for one in opportunities],
+        "next_day": due_on(opportunities[0], zone),
+        "report": report,
+    }
 
 
 def is_open(opportunity: Opportunity, *, now: datetime) -> bool:
@@ -132,11 +136,6 @@ def deadline_text(opportunity: Opportunity, *, zone: ZoneInfo, locale: str) -> s
     if opportunity.response_due_on is not None:
         return format_date(opportunity.response_due_on, "full", locale=language)
     return ""
-
-
-def long_date(day: date, *, locale: str) -> str:
-    """A day within a sentence: December 6, 2026, or 6 Aralık 2026."""
-    return format_date(day, "long", locale=_BABEL[locale])
 
 
 def web_link(url: str | None) -> str | None:

@@ -5,7 +5,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from jobs.email.core import Closing, Opportunity, Recipient
+from jobs.email.core import Closing, Opportunity
+from jobs.messaging.core.recipient import Recipient
 
 if TYPE_CHECKING:
     import asyncpg
@@ -21,10 +22,8 @@ async def find_recipient(
 ) -> Recipient | None:
     row = await db.fetchrow(
         """
-        select user_id, email, full_name, users.locale, users.timezone,
-               tenants.name as tenant_name, unsubscribe_token
+        select tenant_id, full_name as name, locale, timezone, email, unsubscribe_token
         from users
-        join tenants using (tenant_id)
         where tenant_id = $1 and user_id = $2
         """,
         tenant_id,

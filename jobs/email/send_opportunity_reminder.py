@@ -3,15 +3,16 @@
 from types import MappingProxyType
 from typing import Annotated
 from uuid import UUID
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field
 
 from clients.errors import RequestRejectedError
 from clients.mail import Attachment
 from clients.object_storage import ObjectTooLargeError
-from jobs.email import core, queries, rendering
+from jobs.email import core, queries
 from jobs.kit import Cancel, DeliveryReceipt, JobContext, TenantPayload, job, tenant_file
+from jobs.messaging.limits import MAIL_LIMITS
+from jobs.messaging.writing import write_mail, zone_of
 
 _MEDIA_TYPES = MappingProxyType(
     {
@@ -38,6 +39,7 @@ class OpportunityReminder(TenantPayload):
     queue="email",
     aliases=("opportunity-reminder",),
     exposed=True,
+    rate_limits=MAIL_LIMITS,
 )
 async def send_opportunity_reminder(
     ctx: JobContext, payload: OpportunityReminder
@@ -46,28 +48,22 @@ async def send_opportunity_reminder(
     recipient = await queries.find_recipient(ctx.db, payload.tenant_id, payload.user_id)
     if recipient is None:
         raise Cancel("there is no such user any more")
-    day = ctx.today(_known_zone(recipient.timezone))
+    day = ctx.today(zone_of(recipient).key)
     found = await queries.opportunities(ctx.db, payload.tenant_id, payload.notice_ids)
     still_open = core.open_opportunities(found, now=ctx.now())
     if not still_open:
         raise Cancel("no opportunity on the list is open")
-    mail = rendering.opportunity_reminder(
-        recipient,
+    report = await _report(ctx, payload.report_key) if payload.report_key else None
+    values = core.reminder_values(
         still_open,
         now=ctx.now(),
-        unsubscribe_url=f"{ctx.links}/unsubscribe/{recipient.unsubscribe_token}",
-        report=await _report(ctx, payload.report_key) if payload.report_key else None,
+        zone=recipient.zone,
+        locale=recipient.locale,
+        report=report.filename if report else None,
     )
-    return await ctx.mailer.send(mail, key=core.reminder_key(recipient.user_id, day))
-
-
-def _known_zone(name: str) -> str:
-    try:
-        return ZoneInfo(name).key
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise RequestRejectedError(
-            "users.timezone of this user is not a name of the IANA database"
-        ) from None
+    attachments = (report,) if report else ()
+    mail = await write_mail(ctx, "opportunity_reminder", recipient, values, attachments=attachments)
+    return await ctx.mailer.send(mail, key=core.reminder_key(payload.user_id, day))
 
 
 async def _report(ctx: JobContext, key: str) -> Attachment:

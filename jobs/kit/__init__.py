@@ -1,6 +1,6 @@
 """The words with which a job is declared."""
 
-from jobs.kit.context import DeliveryReceipt, Enqueued, JobContext, Run
+from jobs.kit.context import DeliveryReceipt, Enqueued, JobContext, OffloadError, Run
 from jobs.kit.declare import DeclarationError, job
 from jobs.kit.discover import all_jobs, discover
 from jobs.kit.job import Job, PayloadError
@@ -26,6 +26,7 @@ __all__ = [
     "Job",
     "JobContext",
     "LegacyPayload",
+    "OffloadError",
     "OnDemand",
     "Payload",
     "PayloadError",

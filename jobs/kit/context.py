@@ -1,6 +1,6 @@
 """What a job may use: one frozen, typed object in place of ARQ's dict."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -12,9 +12,10 @@ from zoneinfo import ZoneInfo
 import httpx
 from structlog.typing import FilteringBoundLogger
 
-from clients.mail import Mail
+from clients.mail import Mail, Sender
 from clients.object_storage import ObjectStorage
 from clients.sms import Sms
+from clients.webhook import WebhookEvent
 from jobs.kit.payload import Payload
 
 if TYPE_CHECKING:
@@ -98,6 +99,14 @@ class Texter(Protocol):
     ) -> DeliveryReceipt: ...
 
 
+class Poster(Protocol):
+    """Posts an event to the webhook of the settings, with the promises of a Mailer."""
+
+    async def send(
+        self, event: WebhookEvent, *, key: str, recording: Recording | None = None
+    ) -> DeliveryReceipt: ...
+
+
 class Meter(Protocol):
     """Counts what people ask about. Labels are closed sets, never ids or addresses."""
 
@@ -105,12 +114,22 @@ class Meter(Protocol):
 
     def sms(self, *, provider: str, template: str, status: str) -> None: ...
 
+    def webhook(self, *, target: str, status: str) -> None: ...
+
     def skipped(self, *, channel: str, template: str, reason: str) -> None: ...
+
+    def template_failed(self, *, channel: str, template: str) -> None: ...
 
     def sync(self, *, integration: str, operation: str, status: str, **records: int) -> None: ...
 
 
+class OffloadError(Exception):
+    """The process ended without an answer: it was killed, or crashed."""
+
+
 class Offload(Protocol):
+    """Runs a module-level function in another process. Raises what it raises, or OffloadError."""
+
     def __call__(
         self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs
     ) -> Awaitable[R]: ...
@@ -132,11 +151,15 @@ class Tools(Protocol):
     @property
     def links(self) -> str: ...
     @property
+    def sender(self) -> Sender: ...
+    @property
     def clock(self) -> Callable[[], datetime]: ...
 
     def mailer_of(self, run: Run) -> Mailer: ...
 
     def texter_of(self, run: Run) -> Texter: ...
+
+    def poster_of(self, run: Run) -> Poster | None: ...
 
     def log_of(self, run: Run) -> FilteringBoundLogger: ...
 
@@ -158,6 +181,14 @@ class Tools(Protocol):
         *,
         delay: timedelta | None = None,
     ) -> str: ...
+
+    async def enqueue_many_in(
+        self,
+        run: Run,
+        connection: "Connection",
+        job: "Job[Any, Any]",
+        payloads: Sequence[Payload],
+    ) -> list[str]: ...
 
 
 JobPayload = TypeVar("JobPayload", bound=Payload)
@@ -201,6 +232,11 @@ class JobContext:
         return self.tools.texter_of(self.run)
 
     @property
+    def poster(self) -> Poster | None:
+        """Posts this run's events to admins (the setting ALERT_WEBHOOK_URL); None without one."""
+        return self.tools.poster_of(self.run)
+
+    @property
     def meter(self) -> Meter:
         """Metrics."""
         return self.tools.meter
@@ -214,6 +250,11 @@ class JobContext:
     def links(self) -> str:
         """Base address for links in mails (the setting PUBLIC_URL), without a slash at the end."""
         return self.tools.links
+
+    @property
+    def sender(self) -> Sender:
+        """Who a mail is from that has no sender of its own (the setting EMAIL_FROM)."""
+        return self.tools.sender
 
     def scratch(self) -> AbstractContextManager[Path]:
         """A directory for temporary files, gone when the `with` ends."""
@@ -255,6 +296,15 @@ class JobContext:
     ) -> str:
         """The same if, and only if, `connection`'s transaction commits; returns the run's id."""
         return await self.tools.enqueue_in(self.run, connection, job, payload, delay=delay)
+
+    async def enqueue_many_in(
+        self,
+        connection: "Connection",
+        job: "Job[JobPayload, Any]",
+        payloads: Sequence[JobPayload],
+    ) -> list[str]:
+        """The same for each payload, with a statement per 1000; returns their ids in this order."""
+        return await self.tools.enqueue_many_in(self.run, connection, job, payloads)
 
     @asynccontextmanager
     async def transaction(

@@ -13,9 +13,12 @@ from clients.errors import (
     RequestRejectedError,
     ServiceError,
     ServiceUnavailableError,
+    ThrottledError,
 )
+from clients.mail import Attachment, Sender
 from clients.sendgrid import SendGrid, SendGridSettings
 from tests.clients.mails import MAIL, MESSAGE_ID, SENDER
+from tests.clients.stand_ins.control import Fault
 from tests.clients.stand_ins.sendgrid import API_KEY, SendGridServer, refusal, sendgrid_server
 
 
@@ -134,3 +137,94 @@ async def test_an_answer_that_never_comes_leaves_it_open(
 
     assert type(error) is DeliveryUnknownError
     assert len(server.accepted) == 1
+
+
+@pytest.mark.parametrize("kind", ["throttled", "throttled_until"])
+async def test_being_asked_too_often_is_told_from_other_troubles(
+    server: SendGridServer, sendgrid: SendGrid, kind: str
+) -> None:
+    server.faults.fault = Fault(kind)  # type: ignore[arg-type]  # one of its kinds
+
+    error = await refused(sendgrid)
+
+    assert type(error) is ThrottledError
+    assert (error.retry_after is not None) == (kind == "throttled_until")
+
+
+async def test_spent_credits_name_what_to_look_at(
+    server: SendGridServer, sendgrid: SendGrid
+) -> None:
+    server.has_credits = False
+
+    error = await refused(sendgrid)
+
+    assert type(error) is ServiceUnavailableError
+    assert "check SENDGRID_API_KEY and the account's credits" in str(error)
+
+
+async def test_an_unverified_sender_names_the_settings(
+    server: SendGridServer, sendgrid: SendGrid
+) -> None:
+    server.verified_domains = {"elsewhere.example"}
+
+    error = await refused(sendgrid)
+
+    assert type(error) is ServiceUnavailableError
+    assert "EMAIL_FROM, or of the tenant's email_from, is a verified sender" in str(error)
+
+
+@pytest.mark.parametrize("kind", ["drops", "hangs"])
+async def test_a_connection_that_breaks_after_the_mail_leaves_it_open(
+    server: SendGridServer, sendgrid: SendGrid, kind: str
+) -> None:
+    server.faults.fault = Fault(kind)  # type: ignore[arg-type]  # one of its kinds
+
+    assert type(await refused(sendgrid)) is DeliveryUnknownError
+    assert len(server.accepted) == 1
+
+
+async def test_a_page_of_the_edge_is_a_refusal(server: SendGridServer, sendgrid: SendGrid) -> None:
+    server.faults.fault = Fault("edge")
+
+    error = await refused(sendgrid)
+
+    assert type(error) is RequestRejectedError
+    assert str(error).endswith("answered 413")
+
+
+async def test_what_is_too_large_does_not_leave(server: SendGridServer, sendgrid: SendGrid) -> None:
+    claimed = []
+
+    async def claim() -> None:
+        claimed.append(1)
+
+    large = Attachment("a.bin", "application/octet-stream", bytes(23 * 1024 * 1024))
+    with pytest.raises(RequestRejectedError, match="attachments: with them it is larger"):
+        await sendgrid.send(
+            replace(MAIL, attachments=(large,)), message_id=MESSAGE_ID, before=claim
+        )
+
+    assert claimed == []
+
+
+async def test_a_tenant_writes_in_its_own_name(server: SendGridServer, sendgrid: SendGrid) -> None:
+    own = Sender(address="klinik@anadolu.example", name="Anadolu Kliniği")
+    mail = replace(MAIL, sender=own, reply_to="resepsiyon@anadolu.example")
+
+    await sendgrid.send(mail, message_id=MESSAGE_ID)
+
+    (body,) = server.accepted
+    assert body["from"] == {"email": own.address, "name": own.name}
+    assert body["reply_to"] == {"email": "resepsiyon@anadolu.example"}
+
+
+async def test_nothing_leaves_when_the_last_moment_goes_wrong(
+    server: SendGridServer, sendgrid: SendGrid
+) -> None:
+    async def lose() -> None:
+        raise ServiceUnavailableError("not ours any more")
+
+    with pytest.raises(ServiceUnavailableError, match="not ours"):
+        await sendgrid.send(MAIL, message_id=MESSAGE_ID, before=lose)
+
+    assert server.accepted == []

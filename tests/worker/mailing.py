@@ -30,6 +30,7 @@ class Counter:
     """Counts mails as the metrics do."""
 
     mails: list[tuple[str, str, str]] = field(default_factory=list)
+    webhooks: list[tuple[str, str]] = field(default_factory=list)
     texts: list[tuple[str, str, str]] = field(default_factory=list)
 
     def email(self, *, provider: str, template: str, status: str) -> None:
@@ -38,8 +39,14 @@ class Counter:
     def sms(self, *, provider: str, template: str, status: str) -> None:
         self.texts.append((provider, template, status))
 
+    def webhook(self, *, target: str, status: str) -> None:
+        self.webhooks.append((target, status))
+
     def skipped(self, *, channel: str, template: str, reason: str) -> None:
         raise AssertionError("a mailer skips nobody")
+
+    def template_failed(self, *, channel: str, template: str) -> None:
+        raise AssertionError("a mailer fills no template")
 
     def sync(self, *, integration: str, operation: str, status: str, **records: int) -> None:
         raise AssertionError("a mailer synchronises nothing")

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,8 @@ from clients.errors import (
     RequestRejectedError,
     ServiceUnavailableError,
 )
+from clients.handover import Before, nothing
+from clients.mail import Mail, MailProvider, Sender
 from clients.mail_file import MailFile
 from clients.smtp import Smtp
 from jobs.kit import Snooze
@@ -212,3 +215,54 @@ async def test_a_file_does_not_make_up_for_a_mail_that_a_relay_may_have_sent(
 
     with pytest.raises(RequestRejectedError, match="may have been sent"):
         await house.mailer().send(MAIL, key=KEY)
+
+
+async def test_a_provider_that_reports_later_is_waited_for(house: House) -> None:
+    house.provider = Reporting(house.provider)
+    house.relay.on_data = drop_the_line
+    with pytest.raises(DeliveryUnknownError) as unknown:
+        await house.mailer().send(MAIL, key=KEY)
+    assert unknown.value.retry_after == timedelta(minutes=10)
+    house.now += timedelta(minutes=2)
+    with pytest.raises(Snooze) as snooze:
+        await house.mailer().send(MAIL, key=KEY)
+    assert snooze.value.delay == timedelta(minutes=8)
+    await house.db.execute("update deliveries set status = 'sent'")  # as its event does
+
+    receipt = await house.mailer().send(MAIL, key=KEY)
+
+    assert receipt.status == "already_sent"
+    assert len(house.relay.messages) == 1
+
+
+async def test_a_provider_that_never_reports_leaves_the_question_to_a_person(house: House) -> None:
+    house.provider = Reporting(house.provider)
+    house.relay.on_data = drop_the_line
+    with pytest.raises(DeliveryUnknownError):
+        await house.mailer().send(MAIL, key=KEY)
+    house.now += timedelta(minutes=11)
+
+    with pytest.raises(RequestRejectedError, match="may have been sent"):
+        await house.mailer().send(MAIL, key=KEY)
+
+    assert await house.status() == "unconfirmed"
+
+
+@dataclass(frozen=True, slots=True)
+class Reporting:
+    """A provider whose events come back, around one whose do not."""
+
+    inner: MailProvider
+    name: str = "smtp"
+    is_repeatable: bool = False
+    reports: bool = True
+
+    @property
+    def sender(self) -> Sender:
+        return self.inner.sender
+
+    async def send(self, mail: Mail, *, message_id: str, before: Before = nothing) -> str:
+        return await self.inner.send(mail, message_id=message_id, before=before)
+
+    async def aclose(self) -> None:
+        """The inner one is closed by the house."""

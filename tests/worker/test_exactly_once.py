@@ -229,7 +229,6 @@ def killer(relay: SmtpRelay, db: "Db") -> Iterator[Killer]:
 @pytest.mark.parametrize(
     ("moment", "mails"),
     [
-        ("at the login", 0),
         ("before the relay took the mail", 0),
         ("before the relay answered", 1),
         ("after the relay answered", 1),
@@ -255,13 +254,32 @@ async def test_a_mail_of_a_killed_worker_is_not_sent_twice_unless_a_person_says_
 
     letter = await ledgered.dead_letter("run")
     assert (letter["reason"], letter["attempt"]) == ("rejected", 1)
-    assert "the mail may have been sent" in letter["error_message"]
+    assert "the message may have been sent" in letter["error_message"]
     assert len(relay.messages) == mails
 
     await ledgered.run(await replay(db, pool, letter["dead_letter_id"]), state="succeeded")
     assert len(relay.messages) == mails + 1
     assert len({mail["Message-ID"] for mail in relay.messages}) == 1
     assert await db.fetchval("select status from deliveries") == "sent"
+
+
+async def test_a_mail_that_was_not_handed_over_when_its_worker_was_killed_is_sent_by_another(
+    start: StartProcess,
+    relay: SmtpRelay,
+    killer: Killer,
+    pool: Pool,
+    ledgered: Ledgered,
+    reminder: dict[str, Any],
+) -> None:
+    killer.aim(start(), "at the login")
+    await enqueue(pool, reminder, "run")
+    await until(killer.is_done)
+    killer.disarm()
+
+    start()
+
+    await ledgered.run("run", state="succeeded")
+    assert len(relay.messages) == 1
 
 
 async def test_a_second_run_does_not_send_what_a_killed_worker_may_have_sent(
@@ -282,5 +300,5 @@ async def test_a_second_run_does_not_send_what_a_killed_worker_may_have_sent(
     await enqueue(pool, reminder, "another")
 
     letter = await ledgered.dead_letter("another")
-    assert "the mail may have been sent" in letter["error_message"]
+    assert "the message may have been sent" in letter["error_message"]
     assert len(relay.messages) == 1

@@ -17,8 +17,9 @@ from typing import Any, cast
 import pytest
 
 from clients.errors import ServiceUnavailableError
+from jobs.kit import OffloadError
 from tests.worker.conftest import until
-from worker.offload import Offloader, OffloadError, preload
+from worker.offload import Offloader, preload
 
 LARGE = 3_000_000  # bytes: many times what a pipe holds
 

@@ -1,7 +1,7 @@
 """The Mailer of an attempt."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -85,7 +85,12 @@ class _OutgoingMail:
     async def send(self, *, before: Before) -> str:
         return await self.provider.send(self.mail, message_id=self.message_id, before=before)
 
-    async def find(self, *, since: datetime) -> str | None:  # noqa: ARG002 - there is nobody to ask
+    async def find(
+        self,
+        *,
+        since: datetime,  # noqa: ARG002 - there is nobody to ask
+        known: Collection[str],  # noqa: ARG002 - the same
+    ) -> str | None:
         """No mail provider can be asked."""
         return None
 

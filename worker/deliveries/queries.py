@@ -132,6 +132,21 @@ async def mark_sent(
     )
 
 
+async def sent_to(db: "Pool", delivery: Delivery, since: datetime) -> frozenset[str]:
+    """The provider's ids of other messages to this number, of any tenant."""
+    rows = await db.fetch(
+        """
+        select provider_id from deliveries
+         where channel = 'sms' and recipient = $1 and claimed_at >= $2
+           and provider = $3 and provider_id is not null
+        """,
+        delivery.recipient,
+        since,
+        delivery.provider,
+    )
+    return frozenset(row["provider_id"] for row in rows)
+
+
 async def suppress(db: "Pool", delivery: Delivery, reason: str) -> None:
     """Remember that nothing more is to go to this recipient."""
     await db.execute(

@@ -1,6 +1,6 @@
 """Sending one message once, even when an attempt is run twice. `record` tells how."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     import asyncpg
 
 _PAUSE = timedelta(seconds=30)  # where a service says that it is asked too often, and no more
+_LATELY = timedelta(minutes=10)  # before: what was sent then is not what is looked for
 _UNCONFIRMED = (
     "the message may have been sent: an earlier attempt handed it over and saw no answer; "
     "look whether it arrived, then replay this run to send it again"
@@ -43,7 +44,7 @@ class Outgoing(Provider, Protocol):
 
     async def send(self, *, before: Before) -> str: ...
 
-    async def find(self, *, since: datetime) -> str | None: ...
+    async def find(self, *, since: datetime, known: Collection[str]) -> str | None: ...
 
 
 @dataclass(slots=True, kw_only=True)  # not frozen: one is made for every message
@@ -94,7 +95,8 @@ class Sending:
         if verdict != "look":
             return None
         self.looked_at = found.claimed_at
-        return await self.outgoing.find(since=found.claimed_at)
+        known = await queries.sent_to(self.db, self.delivery, found.claimed_at - _LATELY)
+        return await self.outgoing.find(since=found.claimed_at, known=known)
 
     async def _hand_over(self) -> str:
         """Call the provider. When cancelled here the row stays `sending`, which is the truth."""

@@ -1,6 +1,6 @@
 """The Texter of an attempt."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -76,5 +76,7 @@ class _OutgoingSms:
     async def send(self, *, before: Before) -> str:
         return await self.provider.send(self.sms, message_id=self.message_id, before=before)
 
-    async def find(self, *, since: datetime) -> str | None:
-        return await self.provider.find(self.sms, message_id=self.message_id, since=since)
+    async def find(self, *, since: datetime, known: Collection[str]) -> str | None:
+        return await self.provider.find(
+            self.sms, message_id=self.message_id, since=since, known=known
+        )

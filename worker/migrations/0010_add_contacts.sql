@@ -86,6 +86,9 @@ create index deliveries_by_message on deliveries (message_id);
 create index deliveries_by_provider_id on deliveries (provider, provider_id)
  where provider_id is not null;
 
+-- What went to a telephone lately: a reply is about one of these.
+create index deliveries_by_number on deliveries (recipient, claimed_at) where channel = 'sms';
+
 -- Events of providers that have been dealt with: they come twice, and in any order.
 create table delivery_events (
     provider            text not null,

@@ -6,8 +6,6 @@ Labels are closed sets or bounded ones, never ids, addresses or tenants. `worker
 """
 
 import platform
-import re
-import threading
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Literal, Protocol, get_args
 
@@ -27,17 +25,17 @@ from typing_extensions import override
 from jobs.kit.context import Meter
 from jobs.kit.queue import QUEUES
 from worker import __version__
+from worker.telemetry.bounded import Bounded
 from worker.telemetry.cron_metrics import CronMetrics
+from worker.telemetry.notice_metrics import NoticeMetrics
 
 Status = Literal["success", "failed", "retried", "cancelled", "expired", "snoozed", "interrupted"]
 
 UNKNOWN: Final = "_unknown"
-OTHER: Final = "_other"
 # Seconds. 10 ms to 10 min, and whatever takes longer.
 DURATIONS: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800)
 # Which endings tell how long a job takes: the others were stopped at any moment.
 _OUTCOMES: Final[Mapping[str, str]] = {"success": "success", "failed": "error", "retried": "error"}
-_LABEL_VALUE: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:/-]{0,63}")
 _MAX_TRACE_ID: Final = 64  # an exemplar holds 128 signs, with its name
 
 
@@ -65,6 +63,7 @@ class Metrics(Meter):
     active_jobs  by queue: attempts running in this process
     lease_lost   by queue: leases lost while running
     crons        what PostgreSQL says of schedules
+    notices      what admins were told, and how many slots queues want
     """
 
     def __init__(self, jobs: Iterable[tuple[str, str]], *, version: str = __version__) -> None:
@@ -74,7 +73,7 @@ class Metrics(Meter):
         known = sorted(set(jobs))
         self._queues = {*QUEUES, *(queue for queue, _ in known)}
         self._functions = {function for _, function in known}
-        self._bounded = _Bounded()
+        self._bounded = Bounded()
         # Looking a child up by its labels costs more than counting, and runs are counted often.
         self._children: dict[tuple[str, str, Status], tuple[Counter, Histogram | None]] = {}
         ProcessCollector(registry=self.registry)
@@ -144,6 +143,11 @@ class Metrics(Meter):
             "Mails and SMS that nobody was to get, by why.",
             "channel template reason",
         )
+        self._template_failures = self._counter(
+            "worker_template_failures",
+            "Messages in the product's words, because the tenant's template did not work.",
+            "channel template",
+        )
         self._syncs = self._counter(
             "worker_sync_operations",
             "Synchronisations with outside services.",
@@ -159,6 +163,7 @@ class Metrics(Meter):
         )
         for status in ("enqueued", "repeated", "failed", "again"):
             self._outbox.labels(status)
+        self.notices = NoticeMetrics(self.registry)
         self.crons = CronMetrics()
         self.registry.register(self.crons)
         self._collect_errors = Counter(
@@ -239,11 +244,21 @@ class Metrics(Meter):
         ).inc()
 
     @override
+    def webhook(self, *, target: str, status: str) -> None:
+        self.notices.webhook(target=target, status=status)
+
+    @override
     def skipped(self, *, channel: str, template: str, reason: str) -> None:
         self._skipped.labels(
             self._bounded("channel", channel, most=5),
             self._bounded("template", template, most=50),
             self._bounded("skip reason", reason, most=20),
+        ).inc()
+
+    @override
+    def template_failed(self, *, channel: str, template: str) -> None:
+        self._template_failures.labels(
+            self._bounded("channel", channel, most=5), self._bounded("template", template, most=50)
         ).inc()
 
     @override
@@ -270,24 +285,3 @@ class Metrics(Meter):
 
     def _function(self, name: str) -> str:
         return name if name in self._functions else UNKNOWN
-
-
-class _Bounded:
-    """Lets the first `most` values of a label through, if they look like names; else `_other`.
-
-    An address or an id that slips into a label would otherwise make a series of its own, for ever.
-    """
-
-    def __init__(self) -> None:
-        self._seen: dict[str, set[str]] = {}
-        self._lock = threading.Lock()
-
-    def __call__(self, label: str, value: str, *, most: int) -> str:
-        if not _LABEL_VALUE.fullmatch(value):
-            return OTHER
-        with self._lock:
-            seen = self._seen.setdefault(label, set())
-            if value not in seen and len(seen) >= most:
-                return OTHER
-            seen.add(value)
-        return value

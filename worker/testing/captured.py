@@ -1,6 +1,6 @@
 """What a job sends, counts and says, kept for the test that looks at it."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 from email import message_from_bytes, policy
@@ -94,7 +94,14 @@ class TextOutbox:
         self.texts.append(sms)
         return message_id
 
-    async def find(self, sms: Sms, *, message_id: str, since: datetime) -> str | None:  # noqa: ARG002 - there is nothing to look for
+    async def find(
+        self,
+        sms: Sms,  # noqa: ARG002 - there is nothing to look for
+        *,
+        message_id: str,  # noqa: ARG002 - the same
+        since: datetime,  # noqa: ARG002 - the same
+        known: Collection[str] = (),  # noqa: ARG002 - the same
+    ) -> str | None:
         """Nothing is ever in doubt."""
         return None
 
@@ -167,7 +174,9 @@ class Counted:
     def __init__(self) -> None:
         self.emails: list[dict[str, str]] = []
         self.texts: list[dict[str, str]] = []
+        self.webhooks: list[dict[str, str]] = []
         self.skips: list[dict[str, str]] = []
+        self.template_failures: list[dict[str, str]] = []
         self.syncs: list[dict[str, Any]] = []
 
     def email(self, *, provider: str, template: str, status: str) -> None:
@@ -176,8 +185,14 @@ class Counted:
     def sms(self, *, provider: str, template: str, status: str) -> None:
         self.texts.append({"provider": provider, "template": template, "status": status})
 
+    def webhook(self, *, target: str, status: str) -> None:
+        self.webhooks.append({"target": target, "status": status})
+
     def skipped(self, *, channel: str, template: str, reason: str) -> None:
         self.skips.append({"channel": channel, "template": template, "reason": reason})
+
+    def template_failed(self, *, channel: str, template: str) -> None:
+        self.template_failures.append({"channel": channel, "template": template})
 
     def sync(self, *, integration: str, operation: str, status: str, **records: int) -> None:
         of = {"integration": integration, "operation": operation, "status": status}

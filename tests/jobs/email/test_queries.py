@@ -4,7 +4,8 @@ from uuid import uuid4
 
 import pytest
 
-from jobs.email import core, queries
+from jobs.email import queries
+from jobs.messaging.core.recipient import Recipient
 from tests.conftest import Tenant, User
 from tests.jobs.email.notices import insert_notice
 
@@ -12,19 +13,18 @@ if TYPE_CHECKING:
     import asyncpg
 
 
-async def test_a_recipient_comes_with_their_tenants_name(
+async def test_a_recipient_comes_with_their_own_way_out(
     db: "asyncpg.Pool[asyncpg.Record]", tenant: Tenant, user: User
 ) -> None:
     recipient = await queries.find_recipient(db, tenant.tenant_id, user.user_id)
 
-    assert recipient == core.Recipient(
-        user.user_id,
-        user.email,
-        user.full_name,
-        user.locale,
-        user.timezone,
-        tenant.name,
-        user.unsubscribe_token,
+    assert recipient == Recipient(
+        tenant_id=tenant.tenant_id,
+        name=user.full_name,
+        locale=user.locale,
+        timezone=user.timezone,
+        email=user.email,
+        unsubscribe_token=user.unsubscribe_token,
     )
 
 

@@ -139,7 +139,7 @@ async def test_an_unknown_time_zone_is_named_and_nothing_is_sent(
 
     ended = await rig.run(send_opportunity_reminder, reminder)
 
-    assert "users.timezone" in ended.dead().message
+    assert "timezone: not a name" in ended.dead().message
     assert ended.reason == Reason.REJECTED
     assert rig.mails == []
 

@@ -163,7 +163,9 @@ def test_every_promised_metric_is_there_and_nothing_else(metrics: Metrics) -> No
         "worker_active_jobs",
         "worker_lease_lost_total",
         "worker_metrics_collect_errors_total",
+        "worker_notices_total",
         "worker_outbox_rows_total",
+        "worker_webhook_deliveries_total",
     }
     assert not any(name.endswith("_created") for name in names(metrics))
     assert "process_resident_memory_bytes" in names(metrics)

@@ -119,6 +119,8 @@ def test_objects_show_only_what_they_would_print() -> None:
         "template": "welcome",
         "attachments": [],
         "language": "en",
+        "sender": None,
+        "template_version": "",
     }
     assert redact(ValueError("bad ada@example.com")) == {
         "type": "ValueError",

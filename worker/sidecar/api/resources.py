@@ -10,7 +10,9 @@ from worker.sidecar.api import (
     health,
     jobs,
     legacy,
+    notices,
     periodic,
+    previews,
     queues,
     rates,
     report_schedules,
@@ -18,6 +20,7 @@ from worker.sidecar.api import (
     runs,
     schedules,
     sequences,
+    templates,
     webhooks,
 )
 from worker.sidecar.api.operation import Operation
@@ -35,8 +38,11 @@ RESOURCES: tuple[ModuleType, ...] = (
     periodic,
     legacy,
     sequences,
+    templates,
+    previews,
     webhooks,
     events,
+    notices,
     audit,
     health,
 )

@@ -1,0 +1,175 @@
+"""Texts from the product's own templates: `templates/<name>.<language>.{subject,txt,html,sms}.j2`.
+
+Whatever comes from outside is escaped in HTML, and a name that a template misspells is an error.
+"""
+
+import functools
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import css_inline
+from jinja2 import (
+    PackageLoader,
+    StrictUndefined,
+    TemplateError,
+    TemplateNotFound,
+    TemplateSyntaxError,
+    UndefinedError,
+    meta,
+    select_autoescape,
+)
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from jobs.messaging.core.channels import Channel
+from jobs.messaging.reading import FILTERS, Reader, read_by
+
+
+def printed(value: Any) -> Any:
+    """What is not known is nothing, and not the word None."""
+    return "" if value is None else value
+
+
+_LOADER = PackageLoader("jobs.messaging")
+_TEMPLATES = ImmutableSandboxedEnvironment(
+    loader=_LOADER,
+    autoescape=select_autoescape(enabled_extensions=("html.j2",), default=False),
+    undefined=StrictUndefined,
+    finalize=printed,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
+    auto_reload=False,
+)
+_TEMPLATES.filters.update(FILTERS)
+# A dark screen's colours are at-rules, which no attribute can say.
+_INLINER = css_inline.CSSInliner(keep_at_rules=True, load_remote_stylesheets=False)
+# What a template's filters and operations raise for values that they cannot take.
+TROUBLES = (
+    TemplateError,
+    TypeError,
+    ValueError,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    MemoryError,
+)
+_UNDEFINED = re.compile(r"'(?P<name>[A-Za-z_]\w*)' is undefined|has no attribute '(?P<part>\w+)'")
+_PARTS: dict[Channel, tuple[str, ...]] = {"email": ("subject", "txt", "html"), "sms": ("sms",)}
+
+
+class RenderingError(Exception):
+    """A template of the product's own and its values do not fit; no value is told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A message's texts; an SMS has neither subject nor HTML. `version` is its template's."""
+
+    version: str
+    text: str
+    subject: str = ""
+    html: str = ""
+
+
+def is_built_in(name: str, language: str, channel: Channel) -> bool:
+    """Does the product have words of its own for this message?"""
+    try:
+        _LOADER.get_source(_TEMPLATES, f"{name}.{language}.{_PARTS[channel][0]}.j2")
+    except TemplateNotFound:
+        return False
+    return True
+
+
+def render(name: str, reader: Reader, values: Mapping[str, Any]) -> Rendered:
+    """Fill the templates of one message. Raises RenderingError."""
+    parts = [f"{name}.{reader.locale}.{part}.j2" for part in _PARTS[reader.channel]]
+    texts = [_filled(part, reader, values) for part in parts]
+    if reader.channel == "sms":
+        return Rendered(built_in_version(*parts), sms_text(texts[0]))
+    subject, text, html = texts
+    return Rendered(built_in_version(*parts), mail_text(text), one_line(subject), inlined(html))
+
+
+def _filled(file: str, reader: Reader, values: Mapping[str, Any]) -> str:
+    try:
+        return render_part(file, reader, values)
+    except TemplateNotFound as error:
+        raise RenderingError(f"there is no template {error.name}") from None
+    except TROUBLES as error:
+        raise RenderingError(f"{file}: {reason_of(error, source_of(file))}") from None
+
+
+def reason_of(error: BaseException, source: str) -> str:
+    """In a sentence that tells the template's own words, and never a value."""
+    match error:
+        case TemplateSyntaxError():
+            where = f"{error.name}, " if error.name else ""
+            return f"{where}line {error.lineno}: {error.message}"
+        case UndefinedError():
+            return _missing(error.message or "", source)
+        case RecursionError():
+            return "nests too deeply"
+        case MemoryError():
+            return "takes too much memory"
+        case _:
+            return f"a filter or an operation got what it cannot take ({type(error).__name__})"
+
+
+def _missing(message: str, source: str) -> str:
+    match = _UNDEFINED.search(message)
+    name = match and (match["name"] or match["part"])
+    # A name that was put together from values is not to be told.
+    return f"there is no {name}" if name and name in source else "asks for what there is not"
+
+
+def render_part(file: str, reader: Reader, values: Mapping[str, Any]) -> str:
+    """Fill one file of `templates/`. Raises jinja2.TemplateError."""
+    with read_by(reader):
+        return _TEMPLATES.get_template(file).render(values)
+
+
+def one_line(text: str) -> str:
+    """A subject as its header takes it."""
+    return " ".join(text.split())
+
+
+def mail_text(text: str) -> str:
+    """A text part with one line break at its end."""
+    return text.strip() + "\n"
+
+
+def sms_text(text: str) -> str:
+    """An SMS has no blank lines, and no spaces to pay for."""
+    lines = (one_line(line) for line in text.splitlines())
+    return "\n".join(line for line in lines if line)
+
+
+def inlined(html: str) -> str:
+    """With each style at its element; and with the letters' encoding at the very beginning, for
+    those who open the file.
+    """
+    return _INLINER.inline(html).replace("<head>", '<head><meta charset="utf-8">', 1)
+
+
+def source_of(file: str) -> str:
+    """Raises TemplateNotFound."""
+    return _LOADER.get_source(_TEMPLATES, file)[0]
+
+
+@functools.cache
+def built_in_version(*files: str) -> str:
+    """`built-in-` and what tells these templates, with all they import, from earlier ones."""
+    sources: dict[str, str] = {}
+    waiting = list(files)
+    while waiting:
+        file = waiting.pop()
+        if file not in sources:
+            sources[file] = source_of(file)
+            imported = meta.find_referenced_templates(_TEMPLATES.parse(sources[file]))
+            waiting += [one for one in imported if one]
+    digest = hashlib.sha256("\n".join(sources[file] for file in sorted(sources)).encode())
+    return f"built-in-{digest.hexdigest()[:12]}"

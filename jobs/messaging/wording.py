@@ -1,0 +1,73 @@
+"""The words of a message: the tenant's own, or else the product's."""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from clients.errors import RequestRejectedError
+from jobs.kit import JobContext, OffloadError
+from jobs.messaging import queries
+from jobs.messaging.catalogue import kind_of
+from jobs.messaging.core.override import Override
+from jobs.messaging.overrides import render_override
+from jobs.messaging.reading import Reader
+from jobs.messaging.rendering import Rendered, RenderingError, is_built_in, render
+from jobs.messaging.sandbox import OverrideError, render_bounded
+
+
+async def words(
+    ctx: JobContext,
+    tenant_id: UUID,
+    name: str,
+    reader: Reader,
+    values: Mapping[str, Any],
+    *,
+    strict: bool = False,
+) -> Rendered:
+    """The message's texts, filled.
+
+    A tenant's template that does not work must not keep a reminder from going out, so the product's
+    takes its place; that is logged and counted. `strict`, and where the product has none, it is a
+    RequestRejectedError, which names template, version and what is wrong.
+    """
+    key = queries.Key(name, reader.locale, reader.channel)
+    override = await queries.active_override(ctx.db, tenant_id, key)
+    if override is not None:
+        try:
+            return await ctx.offload(
+                render_bounded, render_override, name, override, reader, values
+            )
+        except (OverrideError, OffloadError) as error:
+            _fall_back(ctx, name, override, reader, error, strict=strict)
+    try:
+        return render(name, reader, values)
+    except RenderingError as error:
+        raise RequestRejectedError(f"message {name}: {error}") from None
+
+
+def _fall_back(
+    ctx: JobContext,
+    name: str,
+    override: Override,
+    reader: Reader,
+    error: OverrideError | OffloadError,
+    *,
+    strict: bool,
+) -> None:
+    """Raises RequestRejectedError when there is nothing to fall back to, or it is not wanted."""
+    known = isinstance(error, OverrideError)
+    reason = str(error) if known else "takes too long, or too much memory"
+    if strict or not is_built_in(name, reader.locale, reader.channel):
+        raise RequestRejectedError(
+            f"message {name}: the tenant's own template, version {override.version} "
+            f"({reader.locale}, {reader.channel}), does not work: {reason}"
+        ) from None
+    ctx.log.warning(
+        "A tenant's template does not work; the product's takes its place",
+        template=name,
+        version=override.version,
+        language=reader.locale,
+        channel=reader.channel,
+        reason=reason,
+    )
+    ctx.meter.template_failed(channel=reader.channel, template=kind_of(name))
