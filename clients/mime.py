@@ -30,7 +30,7 @@ _SMALL = 64 * 1024  # octets: written in less time than it takes to ask a thread
 
 def is_small(mail: Mail) -> bool:
     """Whether it is written in well under a millisecond."""
-    files = sum(len(file.content) for file in mail.attachments)
+    files = sum(len(file.content) for file in mail.files)
     return files + len(mail.text) + len(mail.html) <= _SMALL
 
 
