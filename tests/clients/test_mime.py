@@ -151,7 +151,7 @@ def test_files_arrive_octet_by_octet(size: int) -> None:
         "report.pdf",
         "two words.pdf",
         "a.b'c(1)*%20;=.pdf",
-        'quo"te.pdf',
+        'quoted"name.pdf',
         "back\\slash.pdf",
         "çizelge.xlsx",
         "çizelge 日本 " * 20 + ".xlsx",
