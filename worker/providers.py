@@ -40,7 +40,7 @@ def sms_provider(
         case "twilio":
             return Twilio(settings.twilio(status_callback=settings.status_callback), http=http)
         case "file":
-            return SmsFile(settings.var_dir / "sms", clock=clock)
+            return SmsFile(settings.var_dir / "sms", clock=clock, sender=settings.twilio_from)
 
 
 def webhook(

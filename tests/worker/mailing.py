@@ -42,6 +42,9 @@ class Counter:
     def webhook(self, *, target: str, status: str) -> None:
         self.webhooks.append((target, status))
 
+    def outcome(self, *, provider: str, outcome: str) -> None:
+        raise AssertionError("a mailer is told of nothing that happens later")
+
     def skipped(self, *, channel: str, template: str, reason: str) -> None:
         raise AssertionError("a mailer skips nobody")
 

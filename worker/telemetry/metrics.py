@@ -28,6 +28,7 @@ from worker import __version__
 from worker.telemetry.bounded import Bounded
 from worker.telemetry.cron_metrics import CronMetrics
 from worker.telemetry.notice_metrics import NoticeMetrics
+from worker.telemetry.outcome_metrics import OutcomeMetrics
 
 Status = Literal["success", "failed", "retried", "cancelled", "expired", "snoozed", "interrupted"]
 
@@ -164,6 +165,7 @@ class Metrics(Meter):
         for status in ("enqueued", "repeated", "failed", "again"):
             self._outbox.labels(status)
         self.notices = NoticeMetrics(self.registry)
+        self._message_outcomes = OutcomeMetrics(self.registry)
         self.crons = CronMetrics()
         self.registry.register(self.crons)
         self._collect_errors = Counter(
@@ -246,6 +248,10 @@ class Metrics(Meter):
     @override
     def webhook(self, *, target: str, status: str) -> None:
         self.notices.webhook(target=target, status=status)
+
+    @override
+    def outcome(self, *, provider: str, outcome: str) -> None:
+        self._message_outcomes.outcome(provider=provider, outcome=outcome)
 
     @override
     def skipped(self, *, channel: str, template: str, reason: str) -> None:

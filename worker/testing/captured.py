@@ -174,6 +174,7 @@ class Counted:
         self.emails: list[dict[str, str]] = []
         self.texts: list[dict[str, str]] = []
         self.webhooks: list[dict[str, str]] = []
+        self.outcomes: list[dict[str, str]] = []
         self.skips: list[dict[str, str]] = []
         self.template_failures: list[dict[str, str]] = []
         self.syncs: list[dict[str, Any]] = []
@@ -186,6 +187,9 @@ class Counted:
 
     def webhook(self, *, target: str, status: str) -> None:
         self.webhooks.append({"target": target, "status": status})
+
+    def outcome(self, *, provider: str, outcome: str) -> None:
+        self.outcomes.append({"provider": provider, "outcome": outcome})
 
     def skipped(self, *, channel: str, template: str, reason: str) -> None:
         self.skips.append({"channel": channel, "template": template, "reason": reason})

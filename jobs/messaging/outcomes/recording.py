@@ -49,9 +49,14 @@ async def record_event(ctx: JobContext, event: Event, *, received_at: datetime) 
         if sent is None:
             return "unknown"
         await queries.settle(connection, sent, event)
-        if event.outcome is not None and is_news(event.outcome, sent.outcome):
+        news = event.outcome
+        if news is not None and not is_news(news, sent.outcome):
+            news = None
+        if news is not None:
             await queries.set_outcome(connection, sent, event)
         await _suppress(connection, sent, event)
+    if news is not None:
+        ctx.meter.outcome(provider=event.provider, outcome=news)
     return "recorded"
 
 

@@ -85,6 +85,7 @@ async def test_the_order_of_events_does_not_matter(rig: Rig, db: "Db") -> None:
     await recorded(rig, event("delivered"), event("deferred"), event("processed"))
 
     assert await told(db, tenant_id) == Told("sent", "complained", None)
+    assert rig.counted.outcomes == [{"provider": "sendgrid", "outcome": "complained"}]
 
 
 @pytest.mark.parametrize("status", ["sending", "unconfirmed"])

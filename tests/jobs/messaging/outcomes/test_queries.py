@@ -76,7 +76,28 @@ async def test_a_reason_that_lasts_is_kept(
     assert await suppressed(db) == {(tenant_id, "email", ADDRESS, kept)}
 
 
-async def test_an_index_finds_what_events_name(db: "Db") -> None:
+async def test_an_index_finds_the_delivery_of_an_event(db: "Db") -> None:
+    tenant_id = await insert_tenant(db)
+    for number in range(50):
+        names = {"message_id": f"<{number}@ours.example>", "provider_id": f"sg-{number}"}
+        await insert_delivery(db, tenant_id, **names)
+    async with db.acquire() as connection, connection.transaction():
+        await connection.execute("analyze deliveries")
+        await connection.execute("set local enable_seqscan = off")
+        plan = await connection.fetch(
+            """
+            explain select * from deliveries
+             where message_id = '<7@ours.example>'
+                or (provider = 'sendgrid' and provider_id = 'sg-7')
+            """
+        )
+
+    text = str([row[0] for row in plan])
+    assert "deliveries_by_message" in text
+    assert "deliveries_by_provider_id" in text
+
+
+async def test_an_index_finds_who_has_a_number(db: "Db") -> None:
     tenant_id = await insert_tenant(db)
     async with db.acquire() as connection, connection.transaction():
         for number in range(300):
