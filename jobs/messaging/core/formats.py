@@ -109,10 +109,16 @@ def capitalize(text: str, *, locale: str) -> str:
 
 
 def _day(day: date, zone: ZoneInfo) -> date:
-    return _aware(day).astimezone(zone).date() if isinstance(day, datetime) else day
+    if isinstance(day, datetime):
+        return _aware(day).astimezone(zone).date()
+    if not isinstance(day, date):
+        raise TypeError("a day is a date or an instant")
+    return day
 
 
 def _aware(at: datetime) -> datetime:
+    if not isinstance(at, datetime):
+        raise TypeError("an instant is a datetime")
     if at.tzinfo is None:
         raise ValueError("an instant has a time zone")
     return at

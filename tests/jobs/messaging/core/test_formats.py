@@ -98,6 +98,12 @@ def test_a_day_is_the_same_everywhere() -> None:
     assert formats.long_date(date(2026, 12, 6), locale="en", zone=NEW_YORK) == "December 6, 2026"
 
 
+def test_what_is_no_time_is_refused() -> None:
+    for function in (formats.long_date, formats.clock_time, formats.zone_name):
+        with pytest.raises(TypeError, match="instant"):
+            function("today", locale="en", zone=NEW_YORK)  # type: ignore[arg-type]  # on purpose
+
+
 def test_an_instant_without_a_zone_is_refused() -> None:
     for function in (formats.long_date, formats.clock_time, formats.zone_name):
         with pytest.raises(ValueError, match="time zone"):
