@@ -11,6 +11,7 @@ from jobs.nurture.core import EndReason, StepState
 if TYPE_CHECKING:
     import asyncpg
 
+    Pool = asyncpg.Pool[asyncpg.Record]
     Connection = (
         asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
     )
@@ -25,20 +26,19 @@ class Enrolment:
     sequence_id: UUID
     contact_id: UUID
     state: str
+    end_reason: str | None
     started_at: datetime
+    ended_at: datetime | None
     paused_at: datetime | None
+    last_step_at: datetime | None
     counts_from: datetime
     turn: int
     next_step_id: UUID | None
     next_due_at: datetime | None
 
-    @property
-    def is_in_flight(self) -> bool:
-        return self.state in {"active", "paused"}
 
-
-_COLUMNS = """tenant_id, enrolment_id, sequence_id, contact_id, state, started_at, paused_at,
-    counts_from, turn, next_step_id, next_due_at"""
+_COLUMNS = """tenant_id, enrolment_id, sequence_id, contact_id, state, end_reason, started_at,
+    ended_at, paused_at, last_step_at, counts_from, turn, next_step_id, next_due_at"""
 
 
 async def enrol(
@@ -130,6 +130,26 @@ async def lock_of_contacts(
         states,
     )
     return [Enrolment(**row) for row in rows]
+
+
+async def of_contact(
+    db: "Pool", tenant_id: UUID, contact_id: UUID, *, limit: int
+) -> list[tuple[str, Enrolment]]:
+    """A contact's, the newest first, each with its sequence's name."""
+    rows = await db.fetch(
+        """
+        select sequences.name as sequence, tenant_id, enrolment_id, sequence_id, contact_id, state,
+               end_reason, started_at, ended_at, paused_at, last_step_at, counts_from, turn,
+               next_step_id, next_due_at
+          from enrolments join sequences using (tenant_id, sequence_id)
+         where tenant_id = $1 and contact_id = $2
+         order by started_at desc, enrolment_id limit $3
+        """,
+        tenant_id,
+        contact_id,
+        limit,
+    )
+    return [(row["sequence"], Enrolment(**dict(list(row.items())[1:]))) for row in rows]
 
 
 async def done_steps(

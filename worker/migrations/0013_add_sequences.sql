@@ -16,6 +16,7 @@ create table sequences (
     created_at          timestamptz not null default now(),
     updated_at          timestamptz not null default now(),
     primary key (tenant_id, sequence_id),
+    unique (sequence_id),
     unique (tenant_id, name)
 );
 
@@ -32,9 +33,11 @@ create table sequence_steps (
     template            text not null,
     personalise         boolean not null default false,
     primary key (tenant_id, sequence_id, step_id),
-    unique (tenant_id, sequence_id, position) deferrable initially deferred,
     foreign key (tenant_id, sequence_id) references sequences on delete cascade
 );
+
+create unique index sequence_steps_in_order on sequence_steps (sequence_id, position)
+ where position is not null;
 
 -- A contact's way through a sequence.
 create table enrolments (
@@ -60,8 +63,8 @@ create table enrolments (
 
 create unique index enrolments_in_flight on enrolments (tenant_id, sequence_id, contact_id)
  where state in ('active', 'paused');
-create index enrolments_to_plan on enrolments (tenant_id, sequence_id, enrolment_id)
- where state = 'active';
+create index enrolments_to_plan on enrolments (sequence_id, enrolment_id)
+ where state in ('active', 'paused');
 create index enrolments_by_contact on enrolments (tenant_id, contact_id, started_at desc);
 
 -- Without a reference to the step: that somebody has had one outlives the step.

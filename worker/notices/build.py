@@ -14,7 +14,9 @@ from worker.settings import Settings
 from worker.status import Status
 from worker.telemetry.metrics import Metrics
 
-_RECENT: Final = 75.0  # seconds: the status block reads the queues every minute, for notices too
+# Seconds: the status block reads the queues every minute, mostly for notices too. Less than lies
+# between two looks, so that none sees what the one before has seen.
+_RECENT: Final = 50.0
 _COUNTED_FOR: Final = timedelta(days=2)  # longer than any window in which failures are counted
 
 

@@ -28,7 +28,7 @@ async def get_line(connection: "Connection", tenant_id: UUID, sequence_id: UUID)
     row = await queries.find(connection, tenant_id, sequence_id)
     if row is None:
         return None
-    steps = await queries.steps_of(connection, tenant_id, [sequence_id])
+    steps = await queries.steps_of(connection, [sequence_id])
     return Line(
         sequence_id=sequence_id,
         is_active=row.is_active,

@@ -193,18 +193,15 @@ async def update(
     )
 
 
-async def steps_of(
-    db: "Pool | Connection", tenant_id: UUID, sequence_ids: Sequence[UUID]
-) -> dict[UUID, list[Step]]:
+async def steps_of(db: "Pool | Connection", sequence_ids: Sequence[UUID]) -> dict[UUID, list[Step]]:
     """Of each sequence, in their order; those that were taken out are left out."""
     rows = await db.fetch(
         """
         select sequence_id, step_id, delay_seconds, channel, template, personalise
           from sequence_steps
-         where tenant_id = $1 and sequence_id = any($2) and position is not null
+         where sequence_id = any($1) and position is not null
          order by sequence_id, position
         """,
-        tenant_id,
         sequence_ids,
     )
     steps: dict[UUID, list[Step]] = {sequence_id: [] for sequence_id in sequence_ids}

@@ -83,7 +83,6 @@ async def test_a_mail_of_a_sequence_has_a_way_out_and_the_tenants_values(
     (mail,) = [sent.message for sent in stage.rig.mails]
     token = await db.fetchval("select token from unsubscribe_links")
     assert mail["List-Unsubscribe"] == f"<{stage.rig.resources.links}/unsubscribe/{token}>"
-    assert mail["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
     body = mail.get_body(("plain",))
     assert body is not None
     assert "https://book.example/visit" in body.get_content()
@@ -92,9 +91,7 @@ async def test_a_mail_of_a_sequence_has_a_way_out_and_the_tenants_values(
 async def test_progress_and_the_next_run_are_written_with_the_sending(
     db: "Db", stage: Stage, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A crash between handing over and writing it down: the step is sent again under the same id,
-    by which the provider knows it.
-    """
+    """When what was handed over cannot be written down, the next attempt does that and no more."""
     contact = await add_contact(db, tenant.tenant_id)
     sequence = await add_sequence(db, tenant.tenant_id, steps_after(0, 1))
     await start(stage, tenant, sequence, contact)
@@ -106,12 +103,10 @@ async def test_progress_and_the_next_run_are_written_with_the_sending(
     with monkeypatch.context() as patch:
         patch.setattr("jobs.nurture.stepping.finish_step", crash)
         (await stage.rig.run(first.job, first.payload, run_id=first.run_id)).retrying()
-    assert await db.fetchval("select status from deliveries") == "sending"
-    assert await states(db) == []
+    assert (len(stage.rig.mails), await states(db), await stage.collect()) == (1, [], [first])
     await stage.pass_time(days=2)
 
-    ids = [sent.message_id for sent in stage.rig.mails]
-    assert (len(ids), len(set(ids))) == (3, 2)
+    assert len(stage.rig.mails) == 2
     assert await states(db) == ["sent", "sent"]
     statuses = await db.fetch("select status from deliveries")
     assert [row["status"] for row in statuses] == ["sent", "sent"]
@@ -138,8 +133,7 @@ async def test_a_run_that_wakes_after_its_step_was_put_off_waits(
     await start(stage, tenant, sequence, contact)
     await put_steps(db, tenant.tenant_id, sequence, steps_after(3))
 
-    stage.rig.clock.move(days=1)
-    (woken,) = await stage.run_due()
+    (woken,) = await stage.pass_time(days=1)
 
     assert woken.snoozed() == timedelta(days=2)
     assert stage.rig.mails == []

@@ -2,7 +2,9 @@
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -14,11 +16,15 @@ from tests.clients.stand_ins.smtp_relay import SmtpRelay
 from tests.clients.stand_ins.webhook_receiver import Receiver
 from tests.worker.conftest import StartWorker, until
 from tests.worker.notices.conftest import OPS, Scene
+from tests.worker.trouble_servers import MortalPostgres
+from worker.ending import State
 from worker.engine.worker import Worker
 from worker.enqueuer import Pool
+from worker.migrate import migrate
 from worker.notices.build import channels_of
 from worker.notices.telling import Channels
 from worker.notices.watch import Watch
+from worker.pausing import pause_queue
 
 Db = asyncpg.Pool
 Alerting = Callable[..., dict[str, Any]]
@@ -33,6 +39,11 @@ class Parcel(Payload):
 @job("testing.lose_parcel", queue="default", retry=Retry(attempts=1), sensitive=("email",))
 async def lose_parcel(ctx: JobContext, payload: Parcel) -> None:
     raise ValueError(f"nobody called {payload.email} lives here")
+
+
+@job("testing.wait_for_sync", queue="sync")
+async def wait(ctx: JobContext, payload: Parcel) -> None:
+    raise AssertionError("nobody runs this")
 
 
 async def look(worker: Worker) -> None:
@@ -99,7 +110,7 @@ async def both(relay: SmtpRelay, receiver: Receiver) -> bool:
     return bool(relay.messages and receiver.events)
 
 
-async def test_a_receiver_that_hangs_and_fails_gets_the_event_when_it_is_well(
+async def test_a_receiver_that_hangs_gets_the_event_when_it_is_well(
     start_worker: StartWorker,
     alerting: Alerting,
     pool: Pool,
@@ -112,28 +123,118 @@ async def test_a_receiver_that_hangs_and_fails_gets_the_event_when_it_is_well(
     worker = await start_worker(**alerting(alert_email=""))
     await lose(pool, db, 5)
     await look(worker)
-    await until(lambda: asyncio.sleep(0, len(receiver.requests) >= 1))
+    failed = "select error_type from job_attempts where outcome = 'retrying'"
+    assert await until(lambda: db.fetchval(failed)) == "DeliveryUnknownError"
     assert receiver.events == []
 
     receiver.hangs = False
-    await retry_now(db, pool)
-    await until(lambda: asyncio.sleep(0, receiver.events), within=30)
+    await until(lambda: asyncio.sleep(0.01, receiver.events), within=30)  # some 5 s later
 
     ids = {headers["webhook-id"] for headers in receiver.requests}
     assert len(ids) == len(receiver.events) == 1
     await until(lambda: db.fetchval("select status = 'sent' from deliveries"))
 
 
-async def retry_now(db: Db, pool: Pool) -> None:
-    """Whatever waits for its next attempt need not."""
+@pytest.fixture
+def _often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers look by themselves, and need not wait."""
+    monkeypatch.setattr("worker.notices.watch._EVERY", 0.1)
+    monkeypatch.setattr("worker.notices.watch._FAILURES_EVERY", timedelta(seconds=0.1))
+    monkeypatch.setattr("worker.notices.watch._QUEUES_EVERY", timedelta(seconds=0.1))
 
-    async def waiting() -> bool:
-        later = await pool.zrange("arq:queue", 0, -1)
-        for run_id in later:
-            await pool.zadd("arq:queue", {run_id: 1}, xx=True)
-        return bool(later)
 
-    await until(waiting)
+@pytest.mark.usefixtures("_often")
+async def test_workers_look_by_themselves_and_tell_of_queues_once(
+    start_worker: StartWorker,
+    alerting: Alerting,
+    pool: Pool,
+    db: Db,
+    relay: SmtpRelay,
+    receiver: Receiver,
+) -> None:
+    """Nobody claims from a queue that is paused."""
+    await pause_queue(pool, "sync")
+    for number in range(5):
+        await pool.enqueue_job(wait.name, {"number": number})
+
+    for _ in "12":
+        await start_worker(
+            **alerting(alert_waiting=4, alert_unserved=False, worker_queues="default,sync")
+        )
+    await until(lambda: both(relay, receiver))
+    await asyncio.sleep(1)
+
+    assert [event["data"]["kind"] for event in receiver.events] == ["waiting"]
+    assert receiver.events[0]["data"]["queue"] == "sync"
+    assert len(relay.messages) == 1
+    assert await db.fetchval("select count(*) from notices where opened_at is not null") == 1
+
+
+@pytest.fixture
+def postgres(tmp_path: Path) -> Iterator[MortalPostgres]:
+    """Durable, migrated, and the test's own."""
+    server = MortalPostgres(tmp_path / "postgres")
+    asyncio.run(migrate(server.url))
+    yield server
+    server.stop()
+
+
+@pytest.mark.usefixtures("_often")
+@pytest.mark.timeout(120)
+async def test_failures_while_postgresql_is_away_are_told_when_it_is_back(
+    postgres: MortalPostgres,
+    start_worker: StartWorker,
+    alerting: Alerting,
+    pool: Pool,
+    receiver: Receiver,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    worker = await start_worker(database_url=postgres.url, **alerting(alert_email=""))
+    postgres.die()
+    await pool.enqueue_many(lose_parcel.name, [{"number": number} for number in range(40)])
+
+    async def have_failed() -> bool:
+        assert worker.engine is not None
+        return worker.engine.hands.ended.get(State.DEAD) == 40
+
+    await until(have_failed)
+    await asyncio.sleep(1)
+    postgres.come_back()
+
+    await until(lambda: asyncio.sleep(0.01, receiver.events), within=60)
+    connection = await until(lambda: connected(postgres.url))
+    total = "select sum(count) from notices"
+    await until(lambda: counted(connection, total, 40), within=30)
+    await connection.close()
+    assert len(receiver.events) == 1
+    assert capsys.readouterr().out.count("Notices wait") == 1
+
+
+async def counted(connection: "asyncpg.Connection[asyncpg.Record]", sql: str, number: int) -> bool:
+    return bool(await connection.fetchval(sql) == number)
+
+
+async def connected(url: str) -> "asyncpg.Connection[asyncpg.Record] | None":
+    try:
+        return await asyncpg.connect(url)
+    except (OSError, asyncpg.PostgresError):
+        return None
+
+
+@pytest.mark.usefixtures("_often")
+async def test_a_notice_that_nobody_takes_raises_no_notice(
+    start_worker: StartWorker, alerting: Alerting, pool: Pool, db: Db, relay: SmtpRelay
+) -> None:
+    relay.trouble["RCPT"] = "550 5.1.1 no such admin"
+    await start_worker(
+        **alerting(alert_failures=1, alert_webhook_url=None, alert_webhook_secret=None)
+    )
+    await lose(pool, db, 1)
+    await until(lambda: db.fetchval("select count(*) > 0 from dead_letters where job like 'oper%'"))
+    await asyncio.sleep(1)
+
+    notices = await db.fetch("select job, edition from notices")
+    assert [tuple(row) for row in notices] == [("testing.lose_parcel", 1)]
 
 
 async def test_nothing_set_is_told_in_the_log_alone(
