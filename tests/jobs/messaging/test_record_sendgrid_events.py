@@ -105,7 +105,12 @@ async def test_a_mail_in_doubt_is_sent_when_its_provider_tells_of_it(
 
 async def test_a_mail_over_their_relay_is_known_by_its_header(rig: Rig, db: "Db") -> None:
     tenant_id = await insert_tenant(db)
-    lost = {"status": "unconfirmed", "provider": "smtp", "provider_id": None, "sent_at": None}
+    lost: dict[str, Any] = {
+        "status": "unconfirmed",
+        "provider": "smtp",
+        "provider_id": None,
+        "sent_at": None,
+    }
     await insert_delivery(db, tenant_id, **lost)
 
     await recorded(rig, event("delivered", **{"message_id": None, "smtp-id": MAIL_ID}))
