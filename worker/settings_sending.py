@@ -1,6 +1,7 @@
 """Settings of what leaves the house, and of where files are kept."""
 
 import base64
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -73,6 +74,14 @@ class SendingSettings(BaseModel):
     twilio_webhook_shared_key: SecretStr | None = Field(
         None, description="Where Twilio signs webhooks with HMAC-SHA256 and a shared key."
     )
+
+    @field_validator("sendgrid_api_key", "twilio_auth_token")
+    @classmethod
+    def _fits_a_header(cls, value: SecretStr | None) -> SecretStr | None:
+        """Secret files end with a line break, which is none of it."""
+        if value is not None and not re.fullmatch(r"[!-~]+", value.get_secret_value().strip()):
+            raise ValueError("has characters that none has, or nothing else: copy it anew")
+        return value
 
     @field_validator("sendgrid_webhook_public_key")
     @classmethod
