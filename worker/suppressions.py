@@ -18,8 +18,12 @@ async def find_subscriber(db: "asyncpg.Pool[asyncpg.Record]", token: UUID) -> Su
     """Whose unsubscribe link this is."""
     row = await db.fetchrow(
         """
-        select tenants.name as tenant_name, users.locale
-          from users join tenants using (tenant_id) where unsubscribe_token = $1
+        select tenants.name as tenant_name, found.locale
+          from (select tenant_id, locale from users where unsubscribe_token = $1
+                union all
+                select tenant_id, locale from unsubscribe_links where token = $1) as found
+          join tenants using (tenant_id)
+         limit 1
         """,
         token,
     )
@@ -31,8 +35,10 @@ async def unsubscribe(db: "asyncpg.Pool[asyncpg.Record]", token: UUID) -> None:
     await db.execute(
         """
         insert into suppressions (tenant_id, channel, address, reason)
-        select tenant_id, 'email', lower(email), 'unsubscribed'
-          from users where unsubscribe_token = $1
+        select tenant_id, 'email', address, 'unsubscribed'
+          from (select tenant_id, lower(email) as address from users where unsubscribe_token = $1
+                union all
+                select tenant_id, address from unsubscribe_links where token = $1) as found
         on conflict do nothing
         """,
         token,

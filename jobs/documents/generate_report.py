@@ -79,6 +79,11 @@ class ReportReceipt:
     exposed=True,
 )
 async def generate_report(ctx: JobContext, payload: ReportRequest) -> ReportReceipt:
+    return await make_report(ctx, payload)
+
+
+async def make_report(ctx: JobContext, payload: ReportRequest) -> ReportReceipt:
+    """Within whatever run: each attempt of it makes the same file. Raises RequestRejectedError."""
     with ctx.scratch() as scratch:
         rows, target = scratch / "rows.jsonl", scratch / f"report.{payload.format}"
         report = await _gather(ctx, payload, rows)

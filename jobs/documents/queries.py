@@ -190,7 +190,8 @@ async def find_report_schedule(
     """With the tenant's zone."""
     row = await db.fetchrow(
         """
-        select report_type, format, language, period, schedules.tz as timezone
+        select report_schedules.name, report_type, format, language, period, recipients,
+               schedules.tz as timezone
           from report_schedules
           join schedules on schedules.name = 'report:' || report_schedule_id
          where report_schedules.tenant_id = $1 and report_schedule_id = $2
@@ -198,4 +199,6 @@ async def find_report_schedule(
         tenant_id,
         report_schedule_id,
     )
-    return None if row is None else ReportSchedule(**row)
+    if row is None:
+        return None
+    return ReportSchedule(**{**row, "recipients": tuple(row["recipients"])})

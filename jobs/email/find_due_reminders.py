@@ -1,6 +1,7 @@
 """Find who is to be reminded of deadlines today."""
 
-from jobs.email import core, queries
+from jobs.email import queries
+from jobs.email.core import opportunities
 from jobs.email.send_opportunity_reminder import OpportunityReminder, send_opportunity_reminder
 from jobs.kit import Cron, JobContext, Tick, job
 
@@ -13,7 +14,7 @@ async def find_due_reminders(ctx: JobContext, tick: Tick) -> dict[str, int]:
 
     Done twice it does no harm: a user gets one reminder a day. Returns how many were enqueued.
     """
-    closing_from, closing_until = core.closing_soon(tick.due_at)
+    closing_from, closing_until = opportunities.closing_soon(tick.due_at)
     reminders = tenants = 0
     async for tenant in queries.tenants_with_closing(ctx.db, closing_from, closing_until):
         tenants += 1

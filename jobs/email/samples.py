@@ -2,23 +2,35 @@
 
 from datetime import UTC, date, datetime
 from typing import Any
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from jobs.email.core import Opportunity, reminder_values
+from jobs.email.core.opportunities import Opportunity, reminder_values
+from jobs.email.core.proposals import Change, notification_values
+from jobs.email.core.summary import (
+    Activity,
+    DueProposal,
+    StatusChange,
+    WeekFacts,
+    summary_values,
+)
+from jobs.email.core.weeks import Week
 from jobs.messaging.catalogue import declare
 
 _NOW = datetime(2026, 12, 3, 9, tzinfo=UTC)
 _ZONES = {"en": "America/New_York", "tr": "Europe/Istanbul"}
 _LINK = "https://app.example.com"
+_DUE_AT = datetime(2026, 12, 5, 22, tzinfo=UTC)
+_WORK = {"en": "Roof replacement, Building 7", "tr": "7 No.lu bina çatı yenileme"}
 
 
-def opportunity_reminder(locale: str) -> dict[str, Any]:
-    """Three notices: one with an hour, one with a day, one with neither."""
+def notices(locale: str) -> list[Opportunity]:
+    """Three: one with an hour, one with a day, one with neither."""
     titles = {
-        "en": ("Roof replacement, Building 7", "Grounds maintenance", "IT support services"),
-        "tr": ("7 No.lu bina çatı yenileme", "Çevre düzenleme ve bakım", "Bilişim destek hizmeti"),
+        "en": (_WORK["en"], "Grounds maintenance", "IT support services"),
+        "tr": (_WORK["tr"], "Çevre düzenleme ve bakım", "Bilişim destek hizmeti"),
     }[locale]
-    notices = [
+    return [
         Opportunity(
             notice_id="1",
             title=titles[0],
@@ -28,7 +40,7 @@ def opportunity_reminder(locale: str) -> dict[str, Any]:
             department="Department of Defense",
             office="Army Corps of Engineers, Louisville",
             set_aside="Total Small Business Set-Aside (FAR 19.5)",
-            response_due_at=datetime(2026, 12, 5, 22, tzinfo=UTC),
+            response_due_at=_DUE_AT,
             ui_url="https://sam.gov/opp/1/view",
         ),
         Opportunity(
@@ -42,8 +54,14 @@ def opportunity_reminder(locale: str) -> dict[str, Any]:
         ),
         Opportunity(notice_id="3", title=titles[2], notice_type="Sources Sought", is_active=True),
     ]
+
+
+def opportunity_reminder(locale: str) -> dict[str, Any]:
+    """Three notices, and a report."""
     zone = ZoneInfo(_ZONES[locale])
-    return reminder_values(notices, now=_NOW, zone=zone, locale=locale, report="analytics.pdf")
+    return reminder_values(
+        notices(locale), now=_NOW, zone=zone, locale=locale, report="analytics.pdf"
+    )
 
 
 def welcome(_: str) -> dict[str, Any]:
@@ -51,5 +69,69 @@ def welcome(_: str) -> dict[str, Any]:
     return {"sign_in_url": f"{_LINK}/sign-in"}
 
 
+def proposal_notification(locale: str) -> dict[str, Any]:
+    """One that went on to review, and has been approved since."""
+    change = Change(
+        change_id=UUID(int=1),
+        title=_WORK[locale],
+        from_status="in_progress",
+        to_status="in_review",
+        changed_by="Iğdır Şahin",
+        changed_at=_NOW,
+        status="approved",
+        due_at=_DUE_AT,
+        url=f"{_LINK}/proposals/1",
+        opportunity="W912QR-27-B-0001",
+    )
+    return notification_values(change, zone=ZoneInfo(_ZONES[locale]), locale=locale)
+
+
+def weekly_summary(locale: str) -> dict[str, Any]:
+    """A busy week: there is more of everything than is shown."""
+    found = notices(locale)
+    facts = WeekFacts(
+        posted=1204,
+        still_open=1180,
+        new=found,
+        closing=12,
+        closing_first=found[:2],
+        statuses={"in_progress": 2, "submitted": 1, "won": 1},
+        changed=11,
+        changes=[
+            StatusChange(
+                title=_WORK[locale],
+                from_status="in_review",
+                to_status="submitted",
+                changed_at=_NOW,
+                url=f"{_LINK}/proposals/1",
+            )
+        ],
+        due=1,
+        due_first=[DueProposal(title=_WORK[locale], status="in_progress", due_at=_DUE_AT)],
+        activity=Activity(started=3, submitted=2, won=1, lost=1),
+    )
+    week, zone = Week.of(_NOW.date()).previous, ZoneInfo(_ZONES[locale])
+    return summary_values(facts, week, now=_NOW, zone=zone, locale=locale)
+
+
+def report(locale: str) -> dict[str, Any]:
+    """The file is attached, or there is a `url` that works until `url_until`, or else its `place`
+    in storage is told.
+    """
+    return {
+        "title": {"en": "Opportunities by agency", "tr": "Kurumlara göre ihaleler"}[locale],
+        "period": {"en": "November 2026", "tr": "Kasım 2026"}[locale],
+        "made_at": _NOW,
+        "filename": "analytics.pdf",
+        "is_attached": False,
+        "url": f"{_LINK}/reports/1",
+        "url_until": _NOW.replace(day=10),
+        "place": "reports/1/analytics.pdf",
+    }
+
+
 declare("opportunity_reminder", channels={"email"}, sample=opportunity_reminder)
+declare("proposal_notification", channels={"email"}, sample=proposal_notification)
+declare("report", channels={"email"}, sample=report)
+declare("weekly_summary", channels={"email"}, sample=weekly_summary)
 declare("welcome", channels={"email"}, sample=welcome)

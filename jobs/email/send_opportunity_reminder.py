@@ -1,35 +1,47 @@
 """Remind a user of the deadlines of the opportunities on their list."""
 
-from types import MappingProxyType
+from collections.abc import Mapping
 from typing import Annotated
-from uuid import UUID
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from clients.errors import RequestRejectedError
 from clients.mail import Attachment
 from clients.object_storage import ObjectTooLargeError
-from jobs.email import core, queries
-from jobs.kit import Cancel, DeliveryReceipt, JobContext, TenantPayload, job, tenant_file
+from jobs.email import queries
+from jobs.email.core import opportunities
+from jobs.email.payloads import UserPayload
+from jobs.kit import Cancel, DeliveryReceipt, JobContext, job, tenant_file
+from jobs.messaging.attachments import attachment_of
 from jobs.messaging.limits import MAIL_LIMITS
 from jobs.messaging.writing import write_mail, zone_of
 
-_MEDIA_TYPES = MappingProxyType(
-    {
-        "csv": "text/csv",
-        "pdf": "application/pdf",
-        "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
-    }
-)
-_LARGEST_REPORT = 10 * 1024 * 1024  # bytes
+_NAMES = ("noticeId", "notice_id", "opportunityId", "opportunity_id", "id")
 
 
-class OpportunityReminder(TenantPayload):
-    """`report_key` names a file of the tenant's reports in storage, which is attached."""
+def _notice_id(value: object) -> object:
+    """Of an object that the older services gave, its id."""
+    if not isinstance(value, Mapping):
+        return value
+    found = next((value[name] for name in _NAMES if value.get(name) is not None), None)
+    if found is None:
+        raise ValueError(f"give a notice's id, or an object with {_NAMES[0]}")
+    return found
 
-    user_id: UUID
-    notice_ids: tuple[Annotated[str, Field(min_length=1, max_length=100)], ...] = Field(
-        max_length=200
+
+NoticeId = Annotated[str, Field(min_length=1, max_length=100)]
+
+
+class OpportunityReminder(UserPayload):
+    """Which notices, by their ids; the older services call them `opportunities`, and give ids or
+    objects with one: whatever else these say, the mail says what the database does.
+
+    `report_key` names a file of the tenant's reports in storage, which is attached.
+    """
+
+    notice_ids: tuple[NoticeId, ...] = Field(default=(), max_length=200)
+    opportunities: tuple[Annotated[NoticeId, BeforeValidator(_notice_id)], ...] = Field(
+        default=(), max_length=200
     )
     report_key: Annotated[str, tenant_file("reports")] | None = None
 
@@ -49,12 +61,13 @@ async def send_opportunity_reminder(
     if recipient is None:
         raise Cancel("there is no such user any more")
     day = ctx.today(zone_of(recipient).key)
-    found = await queries.opportunities(ctx.db, payload.tenant_id, payload.notice_ids)
-    still_open = core.open_opportunities(found, now=ctx.now())
+    wanted = (*payload.notice_ids, *payload.opportunities)
+    found = await queries.opportunities(ctx.db, payload.tenant_id, wanted)
+    still_open = opportunities.open_opportunities(found, now=ctx.now())
     if not still_open:
         raise Cancel("no opportunity on the list is open")
     report = await _report(ctx, payload.report_key) if payload.report_key else None
-    values = core.reminder_values(
+    values = opportunities.reminder_values(
         still_open,
         now=ctx.now(),
         zone=recipient.zone,
@@ -63,15 +76,12 @@ async def send_opportunity_reminder(
     )
     attachments = (report,) if report else ()
     mail = await write_mail(ctx, "opportunity_reminder", recipient, values, attachments=attachments)
-    return await ctx.mailer.send(mail, key=core.reminder_key(payload.user_id, day))
+    return await ctx.mailer.send(mail, key=opportunities.reminder_key(payload.user_id, day))
 
 
 async def _report(ctx: JobContext, key: str) -> Attachment:
     """Raises ObjectNotFoundError when there is no report yet, which is worth another try."""
     try:
-        content = await ctx.storage.read(key, limit=_LARGEST_REPORT)
+        return await attachment_of(ctx, key)
     except ObjectTooLargeError as error:
         raise RequestRejectedError("the report is larger than the 10 MB of a mail") from error
-    filename = key.rpartition("/")[2]
-    suffix = filename.rpartition(".")[2].lower()
-    return Attachment(filename, _MEDIA_TYPES.get(suffix, "application/octet-stream"), content)

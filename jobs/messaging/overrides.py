@@ -8,7 +8,6 @@ from inscriptis import get_text
 from inscriptis.model.config import ParserConfig
 from markupsafe import Markup
 
-from jobs.messaging.catalogue import COMMON, message
 from jobs.messaging.core.channels import Channel
 from jobs.messaging.core.override import Kind, Override
 from jobs.messaging.reading import Reader, read_by
@@ -23,6 +22,8 @@ from jobs.messaging.rendering import (
 )
 from jobs.messaging.sandbox import OverrideError, fill, unknown_names
 
+HIDDEN = frozenset({"palette", "postal_address"})  # the layout's own
+_MOST_TOLD = 5
 _WHOLE = re.compile(r"<html[\s>]", re.IGNORECASE)
 _WITH_LINKS = ParserConfig(display_links=True)
 
@@ -49,25 +50,25 @@ def render_override(
 
 
 def check_override(
-    name: str, override: Override, *, language: str, channel: Channel, values: Mapping[str, Any]
+    name: str, override: Override, reader: Reader, values: Mapping[str, Any], *, is_open: bool
 ) -> Rendered:
-    """How it looks with a sample's values. Raises OverrideError for one that will not work, and
-    UnknownTemplateError. For a process of its own, as `render_override`.
+    """How it looks with a sample's values. Raises OverrideError for one that will not work.
+
+    `is_open`: other names than those of the values may be asked for. For a process of its own, as
+    `render_override`.
     """
-    declared = message(name)
-    _require_parts(name, override, language, channel)
-    known = COMMON | values.keys()
-    for kind, source in override.parts(channel).items():
-        strange = unknown_names(kind, source, known)
-        if strange and not declared.is_open:
+    _require_parts(name, override, reader.locale, reader.channel)
+    known = dict(values)
+    for kind, source in override.parts(reader.channel).items():
+        strange = unknown_names(kind, source, known.keys())
+        if strange and not is_open:
             field = "text" if kind == "sms" else kind
+            there = ", ".join(sorted(known.keys() - HIDDEN))
             raise OverrideError(
-                field,
-                f"there is no {', '.join(strange[:5])}; there are {', '.join(sorted(known))}",
+                field, f"there is no {', '.join(strange[:_MOST_TOLD])}; there are {there}"
             )
-        # What only its own contacts' data will tell.
-        values = {**dict.fromkeys(strange, "…"), **values}
-    return render_override(name, override, Reader(language, "UTC", channel), values)
+        known.update(dict.fromkeys(strange, "…"))  # what only its contacts' data will tell
+    return render_override(name, override, reader, known)
 
 
 def _require_parts(name: str, override: Override, language: str, channel: Channel) -> None:

@@ -18,6 +18,7 @@ from jinja2 import (
     TemplateNotFound,
     TemplateSyntaxError,
     UndefinedError,
+    meta,
     select_autoescape,
 )
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -57,7 +58,6 @@ TROUBLES = (
     MemoryError,
 )
 _UNDEFINED = re.compile(r"'(?P<name>[A-Za-z_]\w*)' is undefined|has no attribute '(?P<part>\w+)'")
-_SHARED = ("layout.html.j2", "layout.txt.j2", "parts.html.j2")
 _PARTS: dict[Channel, tuple[str, ...]] = {"email": ("subject", "txt", "html"), "sms": ("sms",)}
 
 
@@ -91,8 +91,7 @@ def render(name: str, reader: Reader, values: Mapping[str, Any]) -> Rendered:
     if reader.channel == "sms":
         return Rendered(built_in_version(*parts), sms_text(texts[0]))
     subject, text, html = texts
-    version = built_in_version(*parts, *_SHARED)
-    return Rendered(version, mail_text(text), one_line(subject), inlined(html))
+    return Rendered(built_in_version(*parts), mail_text(text), one_line(subject), inlined(html))
 
 
 def _filled(file: str, reader: Reader, values: Mapping[str, Any]) -> str:
@@ -108,7 +107,8 @@ def reason_of(error: BaseException, source: str) -> str:
     """In a sentence that tells the template's own words, and never a value."""
     match error:
         case TemplateSyntaxError():
-            return f"line {error.lineno}: {error.message}"
+            where = f"{error.name}, " if error.name else ""
+            return f"{where}line {error.lineno}: {error.message}"
         case UndefinedError():
             return _missing(error.message or "", source)
         case RecursionError():
@@ -162,6 +162,14 @@ def source_of(file: str) -> str:
 
 @functools.cache
 def built_in_version(*files: str) -> str:
-    """`built-in-` and what tells these templates from earlier ones."""
-    digest = hashlib.sha256("\n".join(source_of(file) for file in files).encode())
+    """`built-in-` and what tells these templates, with all they import, from earlier ones."""
+    sources: dict[str, str] = {}
+    waiting = list(files)
+    while waiting:
+        file = waiting.pop()
+        if file not in sources:
+            sources[file] = source_of(file)
+            imported = meta.find_referenced_templates(_TEMPLATES.parse(sources[file]))
+            waiting += [one for one in imported if one]
+    digest = hashlib.sha256("\n".join(sources[file] for file in sorted(sources)).encode())
     return f"built-in-{digest.hexdigest()[:12]}"

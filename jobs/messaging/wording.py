@@ -30,9 +30,8 @@ async def words(
     takes its place; that is logged and counted. `strict`, and where the product has none, it is a
     RequestRejectedError, which names template, version and what is wrong.
     """
-    override = await queries.active_override(
-        ctx.db, tenant_id, name=name, language=reader.locale, channel=reader.channel
-    )
+    key = queries.Key(name, reader.locale, reader.channel)
+    override = await queries.active_override(ctx.db, tenant_id, key)
     if override is not None:
         try:
             return await ctx.offload(

@@ -30,6 +30,7 @@ from worker.demo.notices import BROKEN, COUNT
 pytestmark = pytest.mark.timeout(150)
 
 NOTICES = COUNT - BROKEN
+MAILS = ("welcome", "reminder", "proposal", "weekly summary", "report")
 DONE = "The tour is done"
 STARTED = "] Worker started "
 
@@ -137,11 +138,12 @@ def directory(tmp_path: Path) -> Path:
 def test_everything_that_the_tour_names_is_there(house: House) -> None:
     kinds = {suffix: len(house.files(suffix)) for suffix in ("pdf", "xlsx", "csv", "eml")}
 
-    assert kinds == {"pdf": 4, "xlsx": 4, "csv": 4, "eml": 2}
+    assert kinds == {"pdf": 4, "xlsx": 4, "csv": 4, "eml": 10}
     for suffix in kinds:
         assert all(path.stat().st_size > 500 for path in house.files(suffix))
         assert all(path.is_relative_to(house.directory / "var") for path in house.files(suffix))
-    assert house.output.count(f": {NOTICES} notices, reminders: sent") == 2
+    sent = ", ".join(f"{mail} sent" for mail in MAILS)
+    assert house.output.count(f": {NOTICES} notices; {sent}") == 2
 
 
 def table_of(path: Path) -> list[list[str]]:
@@ -193,20 +195,64 @@ def test_a_workbook_has_the_rows_of_the_csv(house: House) -> None:
 
 
 def test_the_mails_can_be_read(house: House) -> None:
-    mails = [message_from_bytes(m.read_bytes(), policy=policy.default) for m in house.files("eml")]
+    mails = mails_of(house)
 
-    people = {m["To"].addresses[0].display_name: m for m in mails if isinstance(m, EmailMessage)}
-    assert people.keys() == {"Ayşe Işık", "Grace O'Neil"}
-    assert people["Ayşe Işık"]["Subject"].startswith("Hatırlatma: 8 ihale, en yakın son teklif")
-    for mail in people.values():
+    assert {mail["To"].addresses[0].addr_spec for mail in mails} == {
+        "ayse.isik@anadolu.example",
+        "grace.oneil@blueridge.example",
+    }
+    reports = [path.read_bytes() for path in house.files("pdf")]
+    attached = [file for mail in mails for file in mail.iter_attachments()]
+    assert len(attached) == 4  # of the reminders and of the reports
+    for mail in mails:
         assert not mail.defects
-        (report,) = mail.iter_attachments()
-        assert isinstance(report, EmailMessage)
-        assert report.get_content() in [path.read_bytes() for path in house.files("pdf")]
-    body = people["Ayşe Işık"].get_body(("plain",))
+    for file in attached:
+        assert isinstance(file, EmailMessage)
+        assert file.get_content() in reports
+    body = one_of(mails, "Hatırlatma: 8 ihale, en yakın son teklif").get_body(("plain",))
     assert body is not None
     assert "Merhaba Ayşe Işık,\r\n" in body.get_content()
     assert "8 ihale teklife açık; süresi en erken dolan başta" in body.get_content()
+
+
+@pytest.mark.parametrize(
+    ("subject", "words"),
+    [
+        ("Anadolu Yapı ve Tesisat A.Ş.: hoş geldiniz", ["Merhaba Ayşe Işık,"]),
+        ("Welcome to Blue Ridge Contracting LLC", ["Hello Grace O'Neil,"]),
+        (
+            "Pier 4 fender replacement: In review",
+            ["Status: In progress -> In review", "Changed by: Sam Rivera"],
+        ),
+        (
+            "4 No.lu iskele usturmaça yenileme: İncelemede",
+            ["Durum: Hazırlanıyor -> İncelemede", "Değiştiren: Can Şahin"],
+        ),
+        ("Your week at Blue Ridge Contracting LLC: ", ["Closing this week: "]),
+        ("Anadolu Yapı ve Tesisat A.Ş., haftanın özeti: ", ["Yeni ihale: "]),
+        ("Report: Opportunities", ["You find it attached to this mail."]),
+        ("Rapor: İhaleler", ["Rapor bu iletinin ekindedir."]),
+    ],
+)
+def test_there_is_one_of_each_mail_in_both_languages(
+    house: House, subject: str, words: list[str]
+) -> None:
+    mail = one_of(mails_of(house), subject)
+
+    body = mail.get_body(("plain",))
+    assert body is not None
+    assert [word for word in words if word not in body.get_content()] == []
+
+
+def mails_of(house: House) -> list[EmailMessage]:
+    read = [message_from_bytes(m.read_bytes(), policy=policy.default) for m in house.files("eml")]
+    return [mail for mail in read if isinstance(mail, EmailMessage)]
+
+
+def one_of(mails: list[EmailMessage], subject: str) -> EmailMessage:
+    """The one whose subject begins so."""
+    (mail,) = [mail for mail in mails if mail["Subject"].startswith(subject)]
+    return mail
 
 
 @pytest.mark.parametrize("path", ["/health", "/health/live", "/health/ready"])
@@ -223,10 +269,10 @@ def test_the_metrics_have_counted_the_tour(house: House) -> None:
     for name, value in re.findall(r"^(worker_\w+)\{.*\} (\S+)$", text, re.MULTILINE):
         sums[name] = sums.get(name, 0) + float(value)
 
-    assert sums["worker_jobs_processed_total"] == 20
-    assert sums["worker_job_duration_seconds_count"] == 20
+    assert sums["worker_jobs_processed_total"] == 30
+    assert sums["worker_job_duration_seconds_count"] == 30
     assert sums["worker_job_duration_seconds_sum"] > 0
-    assert sums["worker_emails_sent_total"] == 2
+    assert sums["worker_emails_sent_total"] == 10
     assert sums["worker_sync_operations_total"] == 6
     assert sums["worker_sync_records_total"] == 2 * COUNT
     # Nothing runs or waits any more.
@@ -335,7 +381,7 @@ async def test_a_second_start_keeps_the_data(directory: Path) -> None:
         second.wait_for(STARTED)
         counts = await counted(second)
 
-    assert counts == {"opportunities": 2 * NOTICES, "deliveries": 2, "job_runs": 20}
+    assert counts == {"opportunities": 2 * NOTICES, "deliveries": 10, "job_runs": 30}
     assert "migrated: " in first.output
     assert "migrated: " not in second.output
 
@@ -355,4 +401,5 @@ def test_the_tour_can_be_taken_again(directory: Path) -> None:
     with running(directory, "--demo") as second:
         second.wait_for(DONE, within=15)
 
-    assert second.output.count("reminders: already_sent") == 2
+    for mail in ("welcome", "reminder", "proposal", "weekly summary", "report"):
+        assert second.output.count(f"{mail} already_sent") == 2

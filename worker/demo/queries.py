@@ -1,11 +1,13 @@
 """The demo's own statements."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from uuid import UUID
 
 import asyncpg
 
+from worker.demo.proposals import DemoProposal
 from worker.demo.tenants import DemoTenant
 
 
@@ -36,9 +38,65 @@ async def load_tenant(db: "asyncpg.Pool[asyncpg.Record]", tenant: DemoTenant) ->
             """,
             [
                 (u.user_id, tenant.tenant_id, u.email, u.full_name, u.locale, u.timezone)
-                for u in tenant.users
+                for u in (*tenant.users, tenant.colleague)
             ],
         )
+
+
+async def load_proposals(
+    db: "asyncpg.Pool[asyncpg.Record]", tenant: DemoTenant, found: Sequence[DemoProposal]
+) -> None:
+    """Insert proposals with their team and history; what is there already stays."""
+    team = [*tenant.users, tenant.colleague]
+    async with db.acquire() as connection, connection.transaction():
+        await connection.executemany(
+            """
+            insert into proposals (tenant_id, proposal_id, title, status, created_at, due_at, url)
+            values ($1, $2, $3, $4, $5, $6, $7) on conflict do nothing
+            """,
+            [
+                (tenant.tenant_id, p.proposal_id, p.title, p.status, p.created_at, p.due_at, p.url)
+                for p in found
+            ],
+        )
+        await connection.executemany(
+            """
+            insert into proposal_members (tenant_id, proposal_id, user_id)
+            values ($1, $2, $3) on conflict do nothing
+            """,
+            [(tenant.tenant_id, p.proposal_id, user.user_id) for p in found for user in team],
+        )
+        await connection.executemany(
+            """
+            insert into proposal_changes (tenant_id, change_id, proposal_id, from_status, to_status,
+                                          changed_by, changed_at)
+            values ($1, $2, $3, $4, $5, $6, $7) on conflict do nothing
+            """,
+            [
+                (
+                    tenant.tenant_id,
+                    c.change_id,
+                    p.proposal_id,
+                    c.from_status,
+                    c.to_status,
+                    tenant.colleague.user_id,
+                    c.changed_at,
+                )
+                for p in found
+                for c in p.changes
+            ],
+        )
+
+
+async def count_mails(db: "asyncpg.Pool[asyncpg.Record]", tenant_id: UUID, template: str) -> int:
+    """How many of this kind have been sent, or were not to be."""
+    number: int = await db.fetchval(
+        "select count(*) from deliveries"
+        " where tenant_id = $1 and template = $2 and status <> 'sending'",
+        tenant_id,
+        template,
+    )
+    return number
 
 
 async def get_period(db: "asyncpg.Pool[asyncpg.Record]", tenant_id: UUID) -> Period:

@@ -22,6 +22,8 @@ class DemoTenant:
     locale: str
     timezone: str
     users: tuple[DemoUser, ...]
+    # Who works with them, and is mailed nothing on the tour.
+    colleague: DemoUser
 
 
 ANADOLU = DemoTenant(
@@ -38,6 +40,13 @@ ANADOLU = DemoTenant(
             timezone="Europe/Istanbul",
         ),
     ),
+    colleague=DemoUser(
+        user_id=UUID("a0ad01c0-0000-4000-8000-000000000102"),
+        email="can.sahin@anadolu.example",
+        full_name="Can Şahin",
+        locale="tr",
+        timezone="Europe/Istanbul",
+    ),
 )
 
 BLUE_RIDGE = DemoTenant(
@@ -53,6 +62,13 @@ BLUE_RIDGE = DemoTenant(
             locale="en",
             timezone="America/New_York",
         ),
+    ),
+    colleague=DemoUser(
+        user_id=UUID("b1e1d6e0-0000-4000-8000-000000000202"),
+        email="sam.rivera@blueridge.example",
+        full_name="Sam Rivera",
+        locale="en",
+        timezone="America/New_York",
     ),
 )
 

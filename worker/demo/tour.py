@@ -14,7 +14,8 @@ from clients.object_storage import ObjectStorage
 from worker.clock import utc_now
 from worker.demo import queries
 from worker.demo.notices import replies
-from worker.demo.tenants import TENANTS, DemoTenant
+from worker.demo.proposals import newest_change, proposals
+from worker.demo.tenants import TENANTS, DemoTenant, DemoUser
 from worker.enqueuer import Pool, known_job
 from worker.settings import Settings
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 _WITHIN = 120.0  # seconds for each job of the tour
 _REMINDED = 8
 _FORMATS = ("pdf", "xlsx", "csv")
+_REPORT = {"en": "Opportunities", "tr": "İhaleler"}
 
 Say = Callable[[str], None]
 
@@ -75,24 +77,59 @@ class Tour:
         )
         return [receipt["key"] for receipt in receipts]
 
-    async def remind(self, tenant: DemoTenant, report_key: str) -> list[str]:
-        """Remind each user of what closes next, with a report attached; returns what came of it."""
+    async def mail(self, tenant: DemoTenant, user: DemoUser, report_key: str) -> list[str]:
+        """One of each mail, in the order in which a user would get them; what came of each."""
+        who = {"tenant_id": str(tenant.tenant_id), "user_id": str(user.user_id)}
         notice_ids = await queries.closing_next(
             self.db, tenant.tenant_id, after=self.started_at, limit=_REMINDED
         )
-        receipts = [
-            await self.run(
-                "email.send_opportunity_reminder",
-                {
-                    "tenant_id": str(tenant.tenant_id),
-                    "user_id": str(user.user_id),
-                    "notice_ids": notice_ids,
-                    "report_key": report_key,
-                },
-            )
-            for user in tenant.users
-        ]
-        return [receipt["status"] for receipt in receipts]
+        reminder = {**who, "notice_ids": notice_ids, "report_key": report_key}
+        came = {
+            "welcome": await self._welcome(tenant, who),
+            "reminder": await self._sent("email.send_opportunity_reminder", reminder),
+            "proposal": await self._tell_team(tenant),
+            "weekly summary": await self._sent("email.send_weekly_summary", who),
+            "report": await self._report(tenant, user, report_key),
+        }
+        return [f"{name} {status}" for name, status in came.items()]
+
+    async def _sent(self, name: str, payload: dict[str, Any]) -> str:
+        receipt = await self.run(name, payload)
+        return str(receipt["status"])
+
+    async def _welcome(self, tenant: DemoTenant, who: dict[str, Any]) -> str:
+        if await queries.count_mails(self.db, tenant.tenant_id, "welcome"):
+            return "already_sent"  # nobody is welcomed twice: the run would be cancelled
+        return await self._sent("email.send_welcome", who)
+
+    async def _tell_team(self, tenant: DemoTenant) -> str:
+        """Its mails are runs of their own, which nobody waits for but a tour."""
+        found = proposals(tenant, self.started_at)
+        await queries.load_proposals(self.db, tenant, found)
+        template = "proposal-notification"
+        before = await queries.count_mails(self.db, tenant.tenant_id, template)
+        change = {"tenant_id": str(tenant.tenant_id), "change_id": str(newest_change(found))}
+        await self.run("email.notify_proposal_change", change)
+        async with asyncio.timeout(_WITHIN):
+            while not await queries.count_mails(self.db, tenant.tenant_id, template):  # noqa: ASYNC110 - a worker sends it
+                await asyncio.sleep(0.1)
+        return "already_sent" if before else "sent"
+
+    async def _report(self, tenant: DemoTenant, user: DemoUser, report_key: str) -> str:
+        period = await queries.get_period(self.db, tenant.tenant_id)
+        return await self._sent(
+            "messaging.send_report",
+            {
+                "tenant_id": str(tenant.tenant_id),
+                "email": user.email,
+                "report_key": report_key,
+                "title": _REPORT[tenant.locale],
+                "period_from": period.first_on.isoformat(),
+                "period_to": period.last_on.isoformat(),
+                "language": tenant.locale,
+                "timezone": tenant.timezone,
+            },
+        )
 
 
 async def take_tour(
@@ -109,9 +146,9 @@ async def _visit(tour: Tour, tenant: DemoTenant, settings: Settings) -> Sequence
     imported = await tour.import_notices(tenant)
     keys = await tour.make_reports(tenant)
     pdf = next(key for key in keys if key.endswith(".pdf"))
-    statuses = await tour.remind(tenant, pdf)
+    mails = [line for user in tenant.users for line in await tour.mail(tenant, user, pdf)]
     files = [f"  {settings.storage_path.resolve() / key}" for key in keys]
-    return [f"{tenant.name}: {imported} notices, reminders: {', '.join(statuses)}", *files]
+    return [f"{tenant.name}: {imported} notices; {', '.join(mails)}", *files]
 
 
 def _where_else(settings: Settings) -> list[str]:

@@ -13,8 +13,5 @@ create table contact_replies (
 create index contacts_by_last_digits
     on contacts (right(regexp_replace(phone, '\D', '', 'g'), 7)) where phone is not null;
 
--- Whose SMS went to a number.
-create index deliveries_by_number on deliveries (recipient, tenant_id) where channel = 'sms';
-
 create index messaging_profiles_by_sms_from on messaging_profiles (sms_from)
  where sms_from is not null;

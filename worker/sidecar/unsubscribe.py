@@ -2,7 +2,7 @@
 
 GET shows a page with one button and changes nothing, because mail scanners follow links. POST does
 it: from the button, or from the mail program itself (RFC 8058, one-click). The token is random and
-the user's own, so it needs no secret and tells nothing.
+the user's own, or that of an address that belongs to none, so it needs no secret and tells nothing.
 """
 
 from html import escape

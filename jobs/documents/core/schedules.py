@@ -21,12 +21,14 @@ class TenantPlace:
 
 @dataclass(frozen=True, slots=True)
 class ReportSchedule:
-    """What a tenant's people want to have reported."""
+    """What a tenant's people want to have reported, and to whom: addresses."""
 
+    name: str
     report_type: str
     format: str
     language: str
     period: str
+    recipients: tuple[str, ...]
     timezone: str
 
 

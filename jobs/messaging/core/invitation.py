@@ -7,6 +7,8 @@ from zoneinfo import ZoneInfo
 
 from icalendar import Calendar, Event, vCalAddress, vText
 
+from jobs.messaging.core.recipient import known_zone
+
 Method = Literal["REQUEST", "CANCEL"]
 
 
@@ -38,6 +40,7 @@ class Invitation:
             raise ValueError("sequence: is 0 or more")
         if not self.uid.strip():
             raise ValueError("uid: is empty")
+        known_zone(self.timezone)
 
 
 def calendar_text(

@@ -26,12 +26,17 @@ class Recipient:
     @property
     def zone(self) -> ZoneInfo:
         """Raises ValueError when the database has no such time zone."""
-        try:
-            return ZoneInfo(self.timezone)
-        except (ZoneInfoNotFoundError, ValueError, OSError):
-            raise ValueError("timezone: not a name of the IANA database") from None
+        return known_zone(self.timezone)
 
     @property
     def display_name(self) -> str:
         """The name on one line."""
         return " ".join(self.name.split())
+
+
+def known_zone(name: str) -> ZoneInfo:
+    """Raises ValueError, which does not tell the name."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError("timezone: not a name of the IANA database") from None

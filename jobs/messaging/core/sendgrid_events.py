@@ -55,8 +55,8 @@ def read_events(body: str, *, received_at: datetime) -> Reading:
     reading = Reading()
     for one in told if isinstance(told, list) else [told]:
         kind = one.get("event") if isinstance(one, dict) else None
-        if kind in _OUTCOMES:
-            reading.events.append(_event(one, str(kind), received_at))
+        if isinstance(kind, str) and kind in _OUTCOMES:
+            reading.events.append(_event(one, kind, received_at))
         else:
             reading.skipped[_named(kind)] += 1
     return reading

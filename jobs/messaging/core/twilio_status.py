@@ -29,8 +29,8 @@ _OUTCOMES: MappingProxyType[str, Outcome | None] = MappingProxyType(
         "canceled": "failed",
     }
 )
-# Other codes (30003 switched off, 30007 filtered by the carrier, 30034 our sender is not registered)
-# say nothing for good about the number.
+# Other codes (30003 switched off, 30007 filtered by the carrier, 30034 a sender that is not
+# registered) say nothing for good about the number.
 _REASONS: MappingProxyType[str, Reason] = MappingProxyType(
     {"21610": "opted out", "30005": "unreachable", "30006": "unreachable"}
 )

@@ -64,6 +64,8 @@ async def test_each_user_is_reminded_of_what_closes_within_a_week(
             "tenant_id": str(tenant.tenant_id),
             "user_id": str(user.user_id),
             "notice_ids": ["soon", "day", "week"],
+            "email": None,
+            "opportunities": [],
             "report_key": None,
         }
     ]

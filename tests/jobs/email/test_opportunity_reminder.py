@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from typing_extensions import override
 
-from jobs.email import core
+from jobs.email.core import opportunities as core
 from jobs.messaging.core.colours import palette
 from jobs.messaging.reading import Reader
 from jobs.messaging.rendering import Rendered, render

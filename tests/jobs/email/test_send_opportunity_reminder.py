@@ -106,6 +106,50 @@ async def test_two_runs_a_day_are_one_mail(rig: Rig, reminder: OpportunityRemind
     assert len(rig.mails) == 2
 
 
+@pytest.mark.parametrize(
+    "opportunities",
+    [
+        ["soon", "later"],
+        [{"noticeId": "soon", "title": "as they knew it"}, {"id": "later"}],
+        [{"notice_id": "later"}, "soon", {"opportunityId": "closed"}],
+    ],
+)
+async def test_the_older_services_payload_is_the_same_reminder(
+    rig: Rig, reminder: OpportunityReminder, user: User, opportunities: list[Any]
+) -> None:
+    old = {
+        "orgId": str(user.tenant_id),
+        "userId": str(user.user_id),
+        "email": "elsewhere@old.example",
+        "opportunities": opportunities,
+    }
+
+    (await rig.run("opportunity-reminder", old)).succeeded()
+
+    (sent,) = rig.mails
+    assert sent.mail.to == user.email
+    assert sent.mail.text.index("Çatı <onarımı>") < sent.mail.text.index("Notice later")
+    assert "as they knew it" not in sent.mail.text
+    again = (await rig.run(send_opportunity_reminder, reminder)).succeeded()
+    assert again.status == "already_sent"
+
+
+async def test_what_is_kept_of_an_older_payload_is_ids(reminder: OpportunityReminder) -> None:
+    old = send_opportunity_reminder.validate(
+        {
+            "orgId": str(reminder.tenant_id),
+            "userId": str(reminder.user_id),
+            "email": "elsewhere@old.example",
+            "opportunities": [{"noticeId": "soon", "contact": "jane@agency.example"}],
+        }
+    )
+
+    kept = old.model_dump_json()
+
+    assert old.opportunities == ("soon",)
+    assert "@" not in kept
+
+
 @pytest.mark.parametrize("notice_ids", [(), ("closed",), ("unknown",)])
 async def test_an_empty_list_is_no_mail(
     rig: Rig,
@@ -205,6 +249,9 @@ TENANT = "0b8a5c44-7f7a-4f6e-9a39-2d2bd4a4d6d2"
         ("report_key", f"reports/{TENANT}/"),
         ("notice_ids", [str(number) for number in range(201)]),
         ("notice_ids", [""]),
+        ("opportunities", [{"title": "theirs"}]),
+        ("opportunities", [{"id": ""}]),
+        ("opportunities", {"id": "1"}),
         ("user_id", "me"),
     ],
 )

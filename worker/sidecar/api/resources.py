@@ -10,8 +10,10 @@ from worker.sidecar.api import (
     health,
     jobs,
     legacy,
+    notices,
     nurture_sequences,
     periodic,
+    previews,
     queues,
     rates,
     report_schedules,
@@ -19,6 +21,7 @@ from worker.sidecar.api import (
     runs,
     schedules,
     sequences,
+    templates,
     webhooks,
 )
 from worker.sidecar.api.operation import Operation
@@ -36,9 +39,12 @@ RESOURCES: tuple[ModuleType, ...] = (
     periodic,
     legacy,
     sequences,
+    templates,
+    previews,
     nurture_sequences,
     webhooks,
     events,
+    notices,
     audit,
     health,
 )

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Self
 
+from clients.mail import Sender
+from jobs.kit.context import Offload
 from worker.enqueuer import Pool
 from worker.lifespan import Resources
 from worker.overview import Rates
@@ -27,6 +29,8 @@ class Services:
     events: Tail
     health: Health
     rates: Rates
+    offload: Offload
+    sender: Sender
 
     @classmethod
     def of(
@@ -44,4 +48,6 @@ class Services:
             events=Tail(resources.pool),
             health=health,
             rates=rates,
+            offload=resources.offload,
+            sender=resources.sender,
         )

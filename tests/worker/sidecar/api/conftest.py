@@ -12,10 +12,12 @@ import httpx
 import jwt
 import pytest
 
+from clients.mail import Sender
 from tests.conftest import MakeSettings
 from tests.worker.sidecar.api import api_jobs
 from worker.clock import utc_now
 from worker.enqueuer import Pool
+from worker.offload import Offloader
 from worker.overview import Rates
 from worker.redis_pool import open_redis
 from worker.sidecar.access.passwords import Scrypt, User
@@ -123,6 +125,8 @@ async def serve(
                     events=Tail(pool),
                     health=health,
                     rates=Rates(),
+                    offload=Offloader(),
+                    sender=Sender.parse(made.email_from),
                 )
                 await stack.enter_async_context(api.serving(services))
             url = f"http://127.0.0.1:{sidecar.port}/api/v1"

@@ -1,15 +1,15 @@
 """Which opportunities a reminder lists, and how their deadlines read."""
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from typing import Any
-from urllib.parse import urlsplit
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from babel.dates import format_date, format_datetime
+
+from jobs.email.core.links import one_line, web_link
 
 # A day without a zone is over when it is over everywhere; the last clocks are 12 hours behind UTC.
 _LAST_ZONE = timezone(timedelta(hours=-12))
@@ -98,13 +98,13 @@ def line(opportunity: Opportunity, *, now: datetime, zone: ZoneInfo, locale: str
     day = due_on(opportunity, zone)
     days_left = -1 if day is None else (day - now.astimezone(zone).date()).days
     return Line(
-        title=_one_line(opportunity.title),
+        title=one_line(opportunity.title),
         agency=" · ".join(
-            _one_line(name) for name in (opportunity.department, opportunity.office) if name
+            one_line(name) for name in (opportunity.department, opportunity.office) if name
         ),
-        number=_one_line(opportunity.solicitation_number or ""),
-        notice_type=_one_line(opportunity.notice_type),
-        set_aside=_one_line(opportunity.set_aside or ""),
+        number=one_line(opportunity.solicitation_number or ""),
+        notice_type=one_line(opportunity.notice_type),
+        set_aside=one_line(opportunity.set_aside or ""),
         deadline=deadline_text(opportunity, zone=zone, locale=locale),
         has_time=opportunity.response_due_at is not None,
         days_left=days_left if days_left >= 0 else None,
@@ -128,25 +128,21 @@ def deadline_text(opportunity: Opportunity, *, zone: ZoneInfo, locale: str) -> s
     >>> deadline_text(one, zone=ZoneInfo("Europe/Istanbul"), locale="en")
     'Sunday, December 6, 2026 at 1:00 AM (Istanbul, GMT+03:00)'
     """
-    language, due_at = _BABEL[locale], opportunity.response_due_at
+    return said_deadline(
+        opportunity.response_due_at, opportunity.response_due_on, zone=zone, locale=locale
+    )
+
+
+def said_deadline(
+    due_at: datetime | None, due_on: date | None, *, zone: ZoneInfo, locale: str
+) -> str:
+    """The same of anything that is due at an instant, or on a day."""
+    language = _BABEL[locale]
     if due_at is not None:
         moment = format_datetime(due_at, _DAY_AND_TIME[locale], tzinfo=zone, locale=language)
         place = format_datetime(due_at, "VVV, ZZZZ", tzinfo=zone, locale=language)
         return f"{moment} ({'UTC' if zone.key in {'UTC', 'Etc/UTC'} else place})"
-    if opportunity.response_due_on is not None:
-        return format_date(opportunity.response_due_on, "full", locale=language)
-    return ""
-
-
-def web_link(url: str | None) -> str | None:
-    """The URL if it is an absolute http or https one; a notice may hold anything."""
-    candidate = (url or "").strip()
-    try:
-        parts = urlsplit(candidate)
-    except ValueError:
-        return None
-    is_web = parts.scheme in {"http", "https"} and bool(parts.hostname)
-    return candidate if is_web and not re.search(r"[\s<>\"\\\x00-\x1f\x7f]", candidate) else None
+    return "" if due_on is None else format_date(due_on, "full", locale=language)
 
 
 def reminder_key(user_id: UUID, day: date) -> str:
@@ -161,7 +157,3 @@ def _closes_at(opportunity: Opportunity) -> datetime:
         next_day = opportunity.response_due_on + timedelta(days=1)
         return datetime.combine(next_day, time(), tzinfo=_LAST_ZONE)
     return datetime.max.replace(tzinfo=UTC)
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())

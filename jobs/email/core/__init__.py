@@ -1,0 +1,1 @@
+"""What the mails to users decide: which opportunities, which changes, which week."""

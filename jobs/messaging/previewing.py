@@ -1,0 +1,116 @@
+"""How a message looks, filled with its sample: for consoles, and whoever writes templates."""
+
+from dataclasses import dataclass
+from datetime import time
+from uuid import UUID
+
+from clients.mail import Mail, Sender
+from clients.sms import Sms
+from jobs.kit.context import Offload
+from jobs.messaging.catalogue import Message
+from jobs.messaging.core.channels import Channel
+from jobs.messaging.core.override import Override
+from jobs.messaging.core.recipient import LOCALES, Recipient
+from jobs.messaging.overrides import render_override
+from jobs.messaging.profile import Profile
+from jobs.messaging.reading import Reader
+from jobs.messaging.rendering import Rendered, render
+from jobs.messaging.sandbox import render_bounded
+from jobs.messaging.writing import common_values, mail_of, sender_of, sms_of
+
+_NAMES = {"en": "Pat Miller", "tr": "Ayşe Işık"}
+_ZONES = {"en": "America/New_York", "tr": "Europe/Istanbul"}
+_NUMBER = "+12025550143"  # one that nobody has
+_WAY_OUT = "https://example.com/unsubscribe"
+SOMEBODY = Sender(address="no-reply@example.com")
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """One message to somebody made up: a mail or an SMS."""
+
+    rendered: Rendered
+    mail: Mail | None
+    sms: Sms | None
+
+
+def nobodys_profile(locale: str) -> Profile:
+    """A made-up tenant's."""
+    return Profile(
+        tenant_id=UUID(int=0),
+        tenant_name={"en": "Acme Ltd.", "tr": "Örnek A.Ş."}[locale],
+        locale=locale,
+        timezone=_ZONES[locale],
+        sender=None,
+        reply_to=None,
+        sms_sender=None,
+        country={"en": "US", "tr": "TR"}[locale],
+        postal_address={
+            "en": "1 Main Street, Springfield, IL 62701",
+            "tr": "Bağdat Cad. 1, 34728 Kadıköy/İstanbul",
+        }[locale],
+        accent=None,
+        quiet_from=time(21),
+        quiet_to=time(8),
+        transliterates_sms=False,
+        payment_hosts=(),
+    )
+
+
+def problem_of(message: Message, language: str, channel: Channel) -> dict[str, str]:
+    """Why there is no such message: names and sentences; nothing when there is."""
+    if language not in LOCALES:
+        return {"language": f"is one of {', '.join(LOCALES)}"}
+    if channel not in message.channels:
+        return {"channel": f"this message goes by {', '.join(sorted(message.channels))}"}
+    return {}
+
+
+async def preview(
+    message: Message,
+    *,
+    language: str,
+    channel: Channel,
+    profile: Profile,
+    override: Override | None,
+    sender: Sender,
+    offload: Offload,
+) -> Preview:
+    """The message in this tenant's name: in the override's words, or the product's.
+
+    Raises OverrideError, OffloadError and RequestRejectedError for an override that does not work,
+    RenderingError where neither has words.
+    """
+    to = sample_recipient(profile.tenant_id, language)
+    link = _WAY_OUT if channel == "email" else None
+    values = common_values(to, profile, message.sample(language), link)
+    reader = Reader(language, to.timezone, channel)
+    if override is None:
+        rendered = render(message.name, reader, values)
+    else:
+        rendered = await offload(
+            render_bounded, render_override, message.name, override, reader, values
+        )
+    if channel == "sms":
+        return Preview(rendered, None, sms_of(message.name, _NUMBER, rendered, profile))
+    mail = mail_of(
+        message.name,
+        to,
+        rendered,
+        sender=sender_of(profile, sender),
+        reply_to=profile.reply_to,
+        unsubscribe_url=link,
+    )
+    return Preview(rendered, mail, None)
+
+
+def sample_recipient(tenant_id: UUID, language: str) -> Recipient:
+    """Somebody made up."""
+    return Recipient(
+        tenant_id=tenant_id,
+        name=_NAMES[language],
+        locale=language,
+        timezone=_ZONES[language],
+        email="pat@example.com",
+        phone=_NUMBER,
+    )

@@ -1,0 +1,66 @@
+"""`words` is tried with whole messages in test_writing; here is what makes it choose."""
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from clients.errors import RequestRejectedError
+from jobs.kit import OffloadError
+from jobs.messaging import queries
+from jobs.messaging.core.override import Override
+from jobs.messaging.queries import Key
+from jobs.messaging.wording import words
+from tests.conftest import MakeContext, Tenant
+from tests.jobs.messaging.mails import COMMON, MAIL
+from worker.clock import utc_now
+
+if TYPE_CHECKING:
+    import asyncpg
+
+VALUES = {**COMMON, "sign_in_url": None}
+
+
+async def died(*_: Any, **__: Any) -> None:
+    raise OffloadError("the process ended without an answer (killed, or out of memory)")
+
+
+@pytest.fixture
+async def _own_words(db: "asyncpg.Pool[asyncpg.Record]", tenant: Tenant) -> None:
+    async with db.acquire() as connection, connection.transaction():
+        await queries.store_override(
+            connection,
+            tenant.tenant_id,
+            Key("welcome", "tr", "email"),
+            Override(version=0, text="Selam"),
+            by="ayse",
+            at=utc_now(),
+        )
+
+
+@pytest.mark.usefixtures("_own_words")
+async def test_a_process_that_dies_makes_no_mail_late(
+    make_ctx: MakeContext, tenant: Tenant
+) -> None:
+    ctx = make_ctx("email.send_welcome", tools={"offload": died})
+
+    made = await words(ctx, tenant.tenant_id, "welcome", MAIL, VALUES)
+
+    assert made.version.startswith("built-in-")
+
+
+@pytest.mark.usefixtures("_own_words")
+async def test_a_process_that_dies_is_told_where_the_words_must_be_the_tenants(
+    make_ctx: MakeContext, tenant: Tenant
+) -> None:
+    ctx = make_ctx("email.send_welcome", tools={"offload": died})
+
+    with pytest.raises(RequestRejectedError, match="takes too long, or too much memory"):
+        await words(ctx, tenant.tenant_id, "welcome", MAIL, VALUES, strict=True)
+
+
+async def test_without_own_words_no_process_is_asked(make_ctx: MakeContext, tenant: Tenant) -> None:
+    ctx = make_ctx("email.send_welcome", tools={"offload": died})
+
+    made = await words(ctx, tenant.tenant_id, "welcome", MAIL, VALUES, strict=True)
+
+    assert made.subject.endswith("hoş geldiniz")
