@@ -56,7 +56,7 @@ async def test_the_older_services_fields_send_the_template_once(
 
     assert [one["results"] for one in told] == [{"email": "sent"}, {"email": "already_sent"}]
     (sent,) = stage.rig.mails
-    assert sent.mail.subject == f"{tenant.name}: hoş geldiniz"
+    assert sent.mail.subject == f"{tenant.name}: ilginiz için teşekkür ederiz"
     assert sent.mail.unsubscribe_url is not None
 
 
