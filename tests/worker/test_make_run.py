@@ -385,7 +385,7 @@ async def test_a_second_start_keeps_the_data(directory: Path) -> None:
         second.wait_for(STARTED)
         counts = await counted(second)
 
-    assert counts == {"opportunities": 2 * NOTICES, "deliveries": 10, "job_runs": 30}
+    assert counts == {"opportunities": 2 * NOTICES, "deliveries": 12, "job_runs": 34}
     assert "migrated: " in first.output
     assert "migrated: " not in second.output
 
