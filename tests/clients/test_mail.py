@@ -4,7 +4,14 @@ from email import message_from_bytes, policy
 import pytest
 
 from clients.errors import RequestRejectedError
-from clients.mail import Attachment, Sender, ascii_address, build_message, without_addresses
+from clients.mail import (
+    Attachment,
+    CalendarEvent,
+    Sender,
+    ascii_address,
+    build_message,
+    without_addresses,
+)
 from tests.clients.mails import MAIL, MESSAGE_ID, NOW, SENDER
 
 
@@ -108,6 +115,70 @@ def test_the_parts_are_alternatives_with_the_files_beside_them() -> None:
     ]
     assert message["Date"].datetime == NOW
     assert not message.defects
+
+
+EVENT = CalendarEvent(
+    "REQUEST",
+    "BEGIN:VCALENDAR\r\nMETHOD:REQUEST\r\nSUMMARY:Diş kontrolü, Iğdır şubesi: ğüşıöç ğüşıöç\r\n"
+    " öç\r\nEND:VCALENDAR\r\n",
+)
+
+
+def test_an_event_is_an_alternative_and_a_file() -> None:
+    """Calendars take it over from the one; mail programs that know none show the other."""
+    mail = replace(MAIL, event=EVENT)
+
+    content = build_message(mail, SENDER, message_id=MESSAGE_ID, date=NOW).as_bytes()
+
+    message = message_from_bytes(content, policy=policy.default)
+    alternatives = next(message.iter_parts())
+    assert [part.get_content_type() for part in alternatives.iter_parts()] == [
+        "text/plain",
+        "text/html",
+        "text/calendar",
+    ]
+    (event,) = [one for one in message.walk() if one.get_content_type() == "text/calendar"]
+    assert event.get_param("method") == "REQUEST"
+    assert event.get_content_charset() == "utf-8"
+    assert event.get_payload(decode=True) == EVENT.content.encode()
+    file = list(message.iter_attachments())[-1]
+    assert (file.get_content_type(), file.get_filename()) == ("application/ics", "invite.ics")
+    assert file.get_content() == EVENT.content.encode()
+
+
+def test_what_a_relay_may_fold_again_is_folded_already() -> None:
+    """So that no server on the way changes what was signed (DKIM): RFC 5322 2.1.1, RFC 2045 6.7."""
+    mail = replace(
+        MAIL,
+        subject="Hatırlatma: " + "ihale " * 60 + "ğ" * 200,
+        to_name="Şükrü " * 40,
+        text="x" * 5000 + "\n" + "ğüşıöç" * 500 + "\n\n" + "a b " * 500 + " \n",
+        html=f"<p>{'ç' * 3000}</p>\n",
+        event=EVENT,
+    )
+
+    content = build_message(mail, SENDER, message_id=MESSAGE_ID, date=NOW).as_bytes()
+
+    head, _, body = content.partition(b"\r\n\r\n")
+    assert content.isascii()
+    assert max(len(line) for line in head.split(b"\r\n")) <= 998
+    assert max(len(line) for line in body.split(b"\r\n")) <= 78
+    message = message_from_bytes(content, policy=policy.default)
+    assert not message.defects
+    assert message["Subject"] == " ".join(mail.subject.split())
+    parts = {one.get_content_type(): one for one in message.walk()}
+    assert parts["text/plain"].get_content().replace("\r\n", "\n") == mail.text
+    assert parts["text/html"].get_content().replace("\r\n", "\n") == mail.html
+
+
+def test_a_mail_says_who_wrote_it_and_what_it_is() -> None:
+    message = build_message(MAIL, SENDER, message_id=MESSAGE_ID, date=NOW)
+
+    assert message["Message-ID"] == MESSAGE_ID
+    assert message["Auto-Submitted"] == "auto-generated"
+    assert message["Content-Language"] == "tr"
+    assert message["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    assert message["Subject"] == "Yaklaşan ihaleler: ığüşöç İĞÜŞÖÇ"
 
 
 def test_a_link_that_is_not_https_offers_no_one_click() -> None:

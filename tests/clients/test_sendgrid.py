@@ -15,7 +15,7 @@ from clients.errors import (
     ServiceUnavailableError,
     ThrottledError,
 )
-from clients.mail import Attachment, Sender
+from clients.mail import Attachment, CalendarEvent, Sender
 from clients.sendgrid import SendGrid, SendGridSettings
 from tests.clients.mails import MAIL, MESSAGE_ID, SENDER
 from tests.clients.stand_ins.control import Fault
@@ -55,6 +55,25 @@ def test_a_key_from_a_file_may_end_with_its_line() -> None:
     settings = SendGridSettings(api_key=SecretStr(f"{API_KEY}\n"))
 
     assert settings.api_key.get_secret_value() == API_KEY
+
+
+async def test_an_event_is_an_alternative_and_a_file(
+    sendgrid: SendGrid, server: SendGridServer
+) -> None:
+    event = CalendarEvent("CANCEL", "BEGIN:VCALENDAR\r\nMETHOD:CANCEL\r\nEND:VCALENDAR\r\n")
+
+    await sendgrid.send(replace(MAIL, event=event), message_id=MESSAGE_ID)
+
+    (body,) = server.accepted
+    assert [part["type"] for part in body["content"]] == [
+        "text/plain",
+        "text/html",
+        "text/calendar; method=CANCEL",
+    ]
+    assert body["content"][2]["value"] == event.content
+    assert [(file["type"], file["filename"]) for file in body["attachments"]][1:] == [
+        ("application/ics", "invite.ics")
+    ]
 
 
 async def test_the_events_of_a_mail_will_carry_its_message_id(

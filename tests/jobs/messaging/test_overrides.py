@@ -22,6 +22,11 @@ def checked(
     return check_override(name, Override(version=3, **parts), reader, VALUES, is_open=is_open)
 
 
+def check(reader: Reader, parts: dict[str, str]) -> Rendered:
+    override = Override(version=3, **parts)
+    return check_override("welcome", override, reader, VALUES, is_open=False)
+
+
 def test_html_without_a_page_is_put_into_the_layout() -> None:
     mail = made(subject="Selam {{ name }}", html="<p>{{ tenant }}</p><script>alert(1)</script>")
 
@@ -73,9 +78,13 @@ def test_an_sms_is_a_text() -> None:
 
 
 def test_values_are_escaped_in_html_alone() -> None:
-    parts = {"subject": "{{ tenant }}", "text": "{{ tenant }}", "html": "<p>{{ tenant }}</p>"}
+    parts: dict[str, str] = {
+        "subject": "{{ tenant }}",
+        "text": "{{ tenant }}",
+        "html": "<p>{{ tenant }}</p>",
+    }
 
-    mail = made(**parts)
+    mail = render_override("welcome", Override(version=1, **parts), MAIL, VALUES)
 
     assert mail.subject == COMMON["tenant"]
     assert mail.text.startswith(COMMON["tenant"] + "\n")
@@ -104,7 +113,7 @@ def test_what_will_not_work_is_refused_beside_its_field(
     parts: dict[str, str], field: str, sentence: str
 ) -> None:
     with pytest.raises(OverrideError) as refused:
-        checked(**parts)
+        check(MAIL, parts)
 
     assert refused.value.field == field
     assert refused.value.reason.startswith(sentence) or sentence in refused.value.reason
@@ -124,7 +133,7 @@ def test_what_will_not_work_is_refused_beside_its_field(
 )
 def test_an_sms_is_refused_beside_its_field(parts: dict[str, str], field: str) -> None:
     with pytest.raises(OverrideError) as refused:
-        checked(SMS, **parts)
+        check(SMS, parts)
 
     assert refused.value.field == field
 

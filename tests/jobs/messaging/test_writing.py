@@ -189,7 +189,7 @@ async def test_an_appointment_comes_as_an_event(rig: Rig, tenant: Tenant) -> Non
     mail = await mailed(rig, tenant, is_appointment=True)
 
     assert mail.event is not None
-    calendar = Calendar.from_ical(mail.event.content)
+    calendar: Any = Calendar.from_ical(mail.event.content)
     (event,) = calendar.walk("VEVENT")
     assert event["ORGANIZER"].lower() == f"mailto:{rig.outbox.sender.address}"
     assert event["ATTENDEE"].lower() == "mailto:ayse@example.com"

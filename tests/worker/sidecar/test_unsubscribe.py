@@ -7,6 +7,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from jobs.messaging.queries import unsubscribe_token
 from tests.conftest import Tenant, User
 from worker.sidecar.app import Sidecar
 from worker.sidecar.health import Health
@@ -59,6 +60,22 @@ async def test_one_click_is_enough_and_a_second_harmless(
 
         assert reply.status_code == 200
     assert await addresses(db) == [(user.email, "unsubscribed")]
+
+
+async def test_an_address_that_belongs_to_no_user_gets_out_too(
+    http: httpx.AsyncClient, db: "asyncpg.Pool[asyncpg.Record]", tenant: Tenant
+) -> None:
+    token = await unsubscribe_token(db, tenant.tenant_id, "musteri@example.com", "tr")
+
+    asked = await http.get(f"/unsubscribe/{token}")
+    assert f"{tenant.name} size artık e-posta göndermesin mi?" in asked.text
+    assert await addresses(db) == []
+    for _ in range(2):
+        done = await http.post(f"/unsubscribe/{token}", data={"List-Unsubscribe": "One-Click"})
+        assert done.status_code == 200
+
+    rows = await db.fetch("select tenant_id, channel, address from suppressions")
+    assert [tuple(row) for row in rows] == [(tenant.tenant_id, "email", "musteri@example.com")]
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
