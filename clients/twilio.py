@@ -20,6 +20,8 @@ from clients.twilio_errors import refusal
 _PAGE, _PAGES = 1000, 10  # messages to one number that are looked through for a lost one
 _SKEW = timedelta(seconds=60)  # that its clock and ours may differ
 _SERVICE = re.compile("MG[0-9a-f]{32}")  # a name may begin like one, and is shorter
+# A callback is tried five times more when we do not take it; without this, never.
+_AGAIN = "#rc=5&rp=all"
 _TRIAL = "Sent from your Twilio trial account - "  # it begins every text of such an account
 
 
@@ -82,7 +84,7 @@ class Twilio:
         }
         if self.settings.status_callback:
             query = urlencode({"message_id": message_id})
-            form["StatusCallback"] = f"{self.settings.status_callback}?{query}"
+            form["StatusCallback"] = f"{self.settings.status_callback}?{query}{_AGAIN}"
         await before()
         reply = await request(
             self.http,

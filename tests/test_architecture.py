@@ -24,6 +24,7 @@ TOP_LEVEL = {
 # Parts of the runtime that keep tables of their own.
 WITH_TABLES = (
     "dead_letters/changes",
+    "ledger/failures",
     "ledger/rows",
     "ledger/ticks",
     "migrate",

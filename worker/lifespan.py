@@ -4,7 +4,7 @@ import asyncio
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import (
     AbstractContextManager,
     AsyncExitStack,
@@ -26,17 +26,18 @@ from clients.local_storage import LocalStorage
 from clients.mail import MailProvider, Sender
 from clients.object_storage import ObjectStorage
 from clients.sms import SmsProvider
+from clients.webhook import Webhook
 from jobs.kit import Enqueued, Job, JobContext, Payload, Run, all_jobs
-from jobs.kit.context import Mailer, Meter, Texter
+from jobs.kit.context import Mailer, Meter, Poster, Texter
 from worker.clock import utc_now
 from worker.codec import ORIGIN
-from worker.deliveries import RecordedMailer, RecordedTexter
+from worker.deliveries import RecordedMailer, RecordedPoster, RecordedTexter
 from worker.enqueuer import Pool
 from worker.message import When, correlation_id
 from worker.offload import Offloader, preload
-from worker.outbox import enqueue_in
+from worker.outbox import enqueue_in, enqueue_many_in
 from worker.outbox.queries import Connection
-from worker.providers import mail_provider, sms_provider
+from worker.providers import mail_provider, sms_provider, webhook
 from worker.records import OUTBOX, row_id_of
 from worker.settings import Settings
 from worker.startup import StartupError, until_it_answers
@@ -65,6 +66,7 @@ class Resources:
     clock: Callable[[], datetime]
     links: str
     progress: Callable[[Run, float, str], None]
+    webhook: Webhook | None = None
     # Rows of the outbox whose runs are being run here.
     in_hand: set[int] = field(default_factory=set)
 
@@ -88,6 +90,12 @@ class Resources:
         return RecordedTexter(
             db=self.db, provider=self.sms, meter=self.meter, run=run, clock=self.clock
         )
+
+    def poster_of(self, run: Run) -> Poster | None:
+        """Posts the events of one run."""
+        if self.webhook is None:
+            return None
+        return RecordedPoster(self, self.webhook, run)
 
     def scratch_folder(self) -> AbstractContextManager[Path]:
         """A folder that is gone when the `with` ends."""
@@ -133,6 +141,13 @@ class Resources:
         headers = {"cid": run.correlation_id}
         return await enqueue_in(connection, job, payload, delay=delay, headers=headers)
 
+    async def enqueue_many_in(
+        self, run: Run, connection: Connection, job: Job[Any, Any], payloads: Sequence[Payload]
+    ) -> list[str]:
+        """The same for many."""
+        headers = {"cid": run.correlation_id}
+        return await enqueue_many_in(connection, job, payloads, headers=headers)
+
 
 @asynccontextmanager
 async def open_resources(
@@ -152,7 +167,7 @@ async def open_resources(
         preload([job.function.__module__ for job in all_jobs()])
         mail = mail_provider(settings, http, clock)
         stack.push_async_callback(mail.aclose)
-        sms = sms_provider(settings, clock)
+        sms = sms_provider(settings, http, clock)
         stack.push_async_callback(sms.aclose)
         yield Resources(
             settings=settings,
@@ -168,6 +183,7 @@ async def open_resources(
             clock=clock,
             links=str(settings.public_url or settings.sidecar_url).rstrip("/"),
             progress=progress,
+            webhook=webhook(settings, http, clock),
         )
 
 

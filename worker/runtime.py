@@ -23,6 +23,9 @@ from worker.ledger.ticks import heal_ticks
 from worker.lifespan import Resources, connect, open_resources
 from worker.migrate import MigrationError, pending
 from worker.notes import Notes
+from worker.notices.build import forget_notices, watch_of
+from worker.notices.slots import WantedSlots
+from worker.notices.watch import Watch
 from worker.outbox.chore import OutboxChore
 from worker.outbox.relay import Relay
 from worker.rates import RateWriter, Tally
@@ -63,8 +66,11 @@ async def startup(ctx: dict[str, Any]) -> None:
     stack = ctx["stack"] = AsyncExitStack()
     member: Member | None = ctx.get("member")
     # Burst mode ends when the queues are empty: whatever else is due is for others.
-    has_schedules = ctx["settings"].scheduler and not ctx.get("is_burst")
-    opened = open_runtime(ctx["settings"], ctx["redis"], member, has_schedules=has_schedules)
+    looks_out = not ctx.get("is_burst")
+    has_schedules = ctx["settings"].scheduler and looks_out
+    opened = open_runtime(
+        ctx["settings"], ctx["redis"], member, has_schedules=has_schedules, looks_out=looks_out
+    )
     runtime = await stack.enter_async_context(opened)
     ctx["runtime"] = runtime
     ctx["resources"] = runtime.resources
@@ -81,21 +87,27 @@ async def shutdown(ctx: dict[str, Any]) -> None:
 
 @asynccontextmanager
 async def open_runtime(
-    settings: Settings, pool: Pool, member: Member | None = None, *, has_schedules: bool = False
+    settings: Settings,
+    pool: Pool,
+    member: Member | None = None,
+    *,
+    has_schedules: bool = False,
+    looks_out: bool = False,
 ) -> AsyncIterator[Runtime]:
     """Health first, so that probes see the start; what writes last, so that it ends first."""
     queues = list(settings.queues().values())
     metrics = Metrics(((job.queue, job.name) for job in all_jobs()), version=__version__)
     health = Health(service=settings.service_name, version=__version__)
     async with AsyncExitStack() as stack:
-        unsubscribing, api, crons = Unsubscribing(), Api(settings), CronRefresh(metrics)
+        unsubscribing, api = Unsubscribing(), Api(settings)
+        crons, wanted = CronRefresh(metrics), WantedSlots.of(settings, metrics)
         siblings = None
         if member is not None:
             siblings = Siblings(member, health, patience=settings.start_timeout)
         sidecar = Sidecar(
             health,
             metrics,
-            refresh=lambda: _refresh(pool, metrics, queues, crons),
+            refresh=lambda: _refresh(pool, metrics, queues, crons, wanted),
             merge=siblings.merge if siblings else None,
             routes=[*unsubscribing.routes(), *api.routes()],
         )
@@ -113,23 +125,26 @@ async def open_runtime(
         unsubscribing.db = resources.db
         health.add("redis", lambda: _check_redis(pool))
         health.add("postgres", lambda: _check_postgres(resources.db))
-        status = Status.of(settings, pool, health, tells_queues=not (member and member.number))
+        is_first = not (member and member.number)
+        status = Status.of(settings, pool, health, tells_queues=is_first)
         services = Services.of(resources, health, status.rates)
         await stack.enter_async_context(api.serving(services))
         plans = _plans(settings)
         scheduler = Scheduler(resources.db, plans, jobs=[reports.JOB])
-        crons.db, crons.names = resources.db, list(plans)
+        crons.db, crons.names, wanted.db = resources.db, list(plans), resources.db
         # They can be started by hand, also where none fires.
         await scheduler.declare(only_new=not has_schedules)
-        if has_schedules:
-            status.watch(scheduler)
+        watch = watch_of(resources, settings, metrics, status, reads_queues=is_first)
+        parts: list[Scheduler | Watch] = [*[scheduler] * has_schedules, *[watch] * looks_out]
+        for part in parts:
+            status.watch(part)
         await stack.enter_async_context(health.watching())
         await stack.enter_async_context(_running(status.run()))
         tally = Tally()
         await stack.enter_async_context(_adding(RateWriter(resources.db, tally)))
         await stack.enter_async_context(_looking_after(resources, settings, metrics))
-        if has_schedules:
-            await stack.enter_async_context(_running(scheduler.run()))
+        for part in parts:
+            await stack.enter_async_context(_running(part.run()))
         yield Runtime(resources, metrics, health, sidecar, notes, status, tally)
 
 
@@ -146,6 +161,7 @@ async def _looking_after(
         partial(prune_rates, db),
         partial(heal_ticks, db),
         partial(forget_unseen, db, timedelta(days=settings.keep_days)),
+        partial(forget_notices, db, timedelta(days=settings.keep_days)),
     ]
     relay = Relay(
         pool,
@@ -241,10 +257,13 @@ async def _adding(writer: RateWriter) -> AsyncIterator[None]:
             _log.warning("The last rates are lost", error_type=type(error).__name__)
 
 
-async def _refresh(pool: Pool, metrics: Metrics, queues: list[Queue], crons: CronRefresh) -> None:
+async def _refresh(
+    pool: Pool, metrics: Metrics, queues: list[Queue], crons: CronRefresh, wanted: WantedSlots
+) -> None:
     """Side by side: where one is away the other is told all the same."""
     found, _ = await asyncio.gather(sizes(pool, queues), crons())
     metrics.set_queue_sizes(found)
+    await wanted(found)
 
 
 async def _check_redis(pool: Pool) -> Mapping[str, object]:

@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from typing_extensions import override
 
 from worker.settings_access import AccessSettings
+from worker.settings_notices import NoticeSettings
 from worker.settings_running import HistorySettings, RunningSettings
 from worker.settings_schedules import NamedSchedules, ScheduleSettings
 from worker.settings_sending import FileSettings, SendingSettings
@@ -32,6 +33,7 @@ class SettingsError(Exception):
 class Settings(
     # The last one's fields come first, in `.env.example` too.
     AccessSettings,
+    NoticeSettings,
     WatchingSettings,
     FileSettings,
     SendingSettings,
@@ -69,10 +71,16 @@ class Settings(
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        problems = self.sending_problems() + self.server_problems()
+        problems = self.sending_problems() + self.notice_problems() + self.server_problems()
         if problems:
             raise ValueError("\n".join(problems))
         return self
+
+    @property
+    def status_callback(self) -> str | None:
+        """Where Twilio tells what became of an SMS; None: nobody outside knows where we are."""
+        base = self.public_url
+        return None if base is None else f"{str(base).rstrip('/')}/api/webhooks/twilio"
 
     @property
     def storage_path(self) -> Path:

@@ -1,13 +1,18 @@
 """Settings of what leaves the house, and of where files are kept."""
 
+import base64
 from pathlib import Path
 from typing import Literal
 
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import AnyHttpUrl, BaseModel, Field, SecretStr, field_validator
 
 from clients.mail import Sender
 from clients.sendgrid import SendGridSettings
 from clients.smtp import SmtpSettings
+from clients.twilio import TwilioSettings
 
 
 class SendingSettings(BaseModel):
@@ -34,10 +39,41 @@ class SendingSettings(BaseModel):
         AnyHttpUrl("https://api.sendgrid.com"),
         description="https://api.eu.sendgrid.com for the EU.",
     )
-    twilio_account_sid: str | None = Field(
-        None, pattern="^AC[0-9a-f]{32}$", description="Checked; no job sends SMS yet."
+    sendgrid_webhook_public_key: str | None = Field(
+        None, description="Of the signed event webhook at /api/webhooks/sendgrid; else it is shut."
     )
-    twilio_auth_token: SecretStr | None = Field(None, description="With TWILIO_ACCOUNT_SID.")
+    sms_provider: Literal["file", "twilio"] | None = Field(
+        None,
+        description="'file' writes .json files to VAR_DIR/sms."
+        " Default: twilio with TWILIO_ACCOUNT_SID, else file.",
+    )
+    twilio_account_sid: str | None = Field(
+        None, pattern="^AC[0-9a-f]{32}$", description="With SMS_PROVIDER=twilio."
+    )
+    twilio_auth_token: SecretStr | None = Field(
+        None, description="With TWILIO_ACCOUNT_SID; also checks /api/webhooks/twilio."
+    )
+    twilio_from: str | None = Field(
+        None,
+        pattern=r"^(\+[1-9]\d{6,14}|\d{3,8}|[A-Za-z0-9 ]{1,11})$",
+        description="Sender of SMS: a number as +15005550006, a short code or a name.",
+    )
+    twilio_messaging_service_sid: str | None = Field(
+        None, pattern="^MG[0-9a-f]{32}$", description="Chooses the sender; wins over TWILIO_FROM."
+    )
+    twilio_url: AnyHttpUrl = Field(
+        AnyHttpUrl("https://api.twilio.com"), description="Where its API is."
+    )
+    twilio_webhook_shared_key: SecretStr | None = Field(
+        None, description="Where Twilio signs webhooks with HMAC-SHA256 and a shared key."
+    )
+
+    @field_validator("sendgrid_webhook_public_key")
+    @classmethod
+    def _is_public_key(cls, value: str | None) -> str | None:
+        if value is not None:
+            event_key(value)
+        return value
 
     @field_validator("email_from")
     @classmethod
@@ -59,6 +95,8 @@ class SendingSettings(BaseModel):
             problems.append("SENDGRID_API_KEY: EMAIL_PROVIDER=sendgrid needs it")
         if (self.twilio_account_sid is None) != (self.twilio_auth_token is None):
             problems.append("TWILIO_AUTH_TOKEN: it and TWILIO_ACCOUNT_SID need each other")
+        if self.sms_provider == "twilio" and not self.twilio_account_sid:
+            problems.append("TWILIO_ACCOUNT_SID: SMS_PROVIDER=twilio needs it")
         return problems
 
     @property
@@ -77,6 +115,33 @@ class SendingSettings(BaseModel):
         return SendGridSettings(
             api_key=self.sendgrid_api_key or SecretStr(""), url=str(self.sendgrid_url)
         )
+
+    @property
+    def sms_is_sent_by(self) -> Literal["file", "twilio"]:
+        """SMS_PROVIDER, or what the credentials say."""
+        return self.sms_provider or ("twilio" if self.twilio_account_sid else "file")
+
+    def twilio(self, *, status_callback: str | None) -> TwilioSettings:
+        """`status_callback` is our webhook's URL as Twilio reaches it; None: it cannot."""
+        return TwilioSettings(
+            account_sid=self.twilio_account_sid or "",
+            auth_token=self.twilio_auth_token or SecretStr(""),
+            sender=self.twilio_from,
+            messaging_service_sid=self.twilio_messaging_service_sid,
+            status_callback=status_callback,
+            url=str(self.twilio_url),
+        )
+
+
+def event_key(text: str) -> ec.EllipticCurvePublicKey:
+    """The key as SendGrid shows it: base64 of DER. Raises ValueError when it is none of P-256."""
+    try:
+        key = serialization.load_der_public_key(base64.b64decode("".join(text.split())))
+    except (ValueError, UnsupportedAlgorithm):
+        key = None
+    if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1):
+        return key
+    raise ValueError("copy it from SendGrid's settings of the signed event webhook")
 
 
 class FileSettings(BaseModel):

@@ -30,7 +30,7 @@ def _known_queues(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
-def _parse(value: object) -> object:
+def parse_json(value: object) -> object:
     if not isinstance(value, str):
         return value
     try:
@@ -39,7 +39,7 @@ def _parse(value: object) -> object:
         raise ValueError('it is a JSON object by queue, as in {"email": 4}') from None
 
 
-def _of_known_queues(table: dict[str, V]) -> dict[str, V]:
+def of_known_queues(table: dict[str, V]) -> dict[str, V]:
     if table:
         _known_queues(tuple(table))
     return table
@@ -95,8 +95,8 @@ QueueNames = Annotated[
     tuple[str, ...], NoDecode, BeforeValidator(split), AfterValidator(_known_queues)
 ]
 PerQueueInt = Annotated[
-    dict[str, PositiveInt], NoDecode, BeforeValidator(_parse), AfterValidator(_of_known_queues)
+    dict[str, PositiveInt], NoDecode, BeforeValidator(parse_json), AfterValidator(of_known_queues)
 ]
 PerQueueSeconds = Annotated[
-    dict[str, FirstWait], NoDecode, BeforeValidator(_parse), AfterValidator(_of_known_queues)
+    dict[str, FirstWait], NoDecode, BeforeValidator(parse_json), AfterValidator(of_known_queues)
 ]

@@ -86,6 +86,7 @@ class Status:
         # Since when (by the monotonic clock) a run has been the next of its queue.
         self._next: dict[str, tuple[str, float]] = {}
         self._stuck: list[str] = []
+        self._read: tuple[float, Overview] | None = None
         self.rates = Rates()
         health.add("queues", self._check_queues, required=False)
 
@@ -162,9 +163,20 @@ class Status:
         if not self._tells_queues:
             return None, None
         try:
-            return await read_overview(self._redis, self._queues), None
+            overview = await read_overview(self._redis, self._queues)
+            self._read = time.monotonic(), overview
+            return overview, None  # noqa: TRY300 - what may raise is above
         except (RedisError, OSError) as error:  # TimeoutError is one
             return None, f"does not answer ({type(error).__name__})"
+
+    async def overview(self, *, within: float) -> Overview:
+        """The last one, if it is no older than so many seconds, else a new one.
+
+        Raises RedisError, OSError, TimeoutError.
+        """
+        if self._read is None or time.monotonic() - self._read[0] > within:
+            self._read = time.monotonic(), await read_overview(self._redis, self._queues)
+        return self._read[1]
 
     def _queue_lines(self, overview: Overview) -> Iterator[Line]:
         rate = self.rates.last_minute(overview.ended)

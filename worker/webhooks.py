@@ -1,6 +1,6 @@
 """What other services send us: signed, checked as it came, and then a run like any other.
 
-    webhook(Webhook("sendgrid", verify=…, job="email.record_events"))
+    webhook(Webhook(source="sendgrid", verify=…, job="messaging.record_sendgrid_events"))
 
 The job's payload is `jobs.kit.WebhookDelivery`, or a model built on it.
 """
@@ -25,11 +25,15 @@ class Received:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Webhook:
-    """`verify` says whether the signature fits these bytes, in constant time; it never raises."""
+    """`verify` says whether the signature fits these bytes, in constant time; it never raises.
+
+    With `is_answered=False` what is taken is answered by 204 and nothing.
+    """
 
     source: str
     verify: Callable[[Received, Settings], bool]
     job: str
+    is_answered: bool = True
 
 
 _WEBHOOKS: Final[dict[str, Webhook]] = {}

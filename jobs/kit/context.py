@@ -1,6 +1,6 @@
 """What a job may use: one frozen, typed object in place of ARQ's dict."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -15,6 +15,7 @@ from structlog.typing import FilteringBoundLogger
 from clients.mail import Mail, Sender
 from clients.object_storage import ObjectStorage
 from clients.sms import Sms
+from clients.webhook import WebhookEvent
 from jobs.kit.payload import Payload
 
 if TYPE_CHECKING:
@@ -98,12 +99,24 @@ class Texter(Protocol):
     ) -> DeliveryReceipt: ...
 
 
+class Poster(Protocol):
+    """Posts an event to the webhook of the settings, with the promises of a Mailer."""
+
+    async def send(
+        self, event: WebhookEvent, *, key: str, recording: Recording | None = None
+    ) -> DeliveryReceipt: ...
+
+
 class Meter(Protocol):
     """Counts what people ask about. Labels are closed sets, never ids or addresses."""
 
     def email(self, *, provider: str, template: str, status: str) -> None: ...
 
     def sms(self, *, provider: str, template: str, status: str) -> None: ...
+
+    def webhook(self, *, target: str, status: str) -> None: ...
+
+    def outcome(self, *, provider: str, outcome: str) -> None: ...
 
     def skipped(self, *, channel: str, template: str, reason: str) -> None: ...
 
@@ -148,6 +161,8 @@ class Tools(Protocol):
 
     def texter_of(self, run: Run) -> Texter: ...
 
+    def poster_of(self, run: Run) -> Poster | None: ...
+
     def log_of(self, run: Run) -> FilteringBoundLogger: ...
 
     def scratch_folder(self) -> AbstractContextManager[Path]: ...
@@ -168,6 +183,14 @@ class Tools(Protocol):
         *,
         delay: timedelta | None = None,
     ) -> str: ...
+
+    async def enqueue_many_in(
+        self,
+        run: Run,
+        connection: "Connection",
+        job: "Job[Any, Any]",
+        payloads: Sequence[Payload],
+    ) -> list[str]: ...
 
 
 JobPayload = TypeVar("JobPayload", bound=Payload)
@@ -209,6 +232,11 @@ class JobContext:
     def texter(self) -> Texter:
         """Sends this run's SMS."""
         return self.tools.texter_of(self.run)
+
+    @property
+    def poster(self) -> Poster | None:
+        """Posts this run's events to admins (the setting ALERT_WEBHOOK_URL); None without one."""
+        return self.tools.poster_of(self.run)
 
     @property
     def meter(self) -> Meter:
@@ -270,6 +298,15 @@ class JobContext:
     ) -> str:
         """The same if, and only if, `connection`'s transaction commits; returns the run's id."""
         return await self.tools.enqueue_in(self.run, connection, job, payload, delay=delay)
+
+    async def enqueue_many_in(
+        self,
+        connection: "Connection",
+        job: "Job[JobPayload, Any]",
+        payloads: Sequence[JobPayload],
+    ) -> list[str]:
+        """The same for each payload, with a statement per 1000; returns their ids in this order."""
+        return await self.tools.enqueue_many_in(self.run, connection, job, payloads)
 
     @asynccontextmanager
     async def transaction(

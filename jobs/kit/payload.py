@@ -67,7 +67,7 @@ def _plain_name(name: str) -> str:
 
 
 class WebhookDelivery(Payload):
-    """What another service sent us: the body is text, as it was signed.
+    """What another service sent us: the body is text, as it was signed, and so is the query.
 
     A job that takes it says `sensitive=("body",)`.
     """
@@ -76,6 +76,7 @@ class WebhookDelivery(Payload):
     received_at: AwareDatetime
     content_type: str
     body: str
+    query: str = ""
 
 
 def tenant_file(folder: str) -> AfterValidator:

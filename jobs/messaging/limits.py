@@ -5,5 +5,5 @@ A provider that answers 429 pauses the keys, so a tenant's own cannot hold up th
 
 from jobs.kit import RateLimit
 
-MAIL_LIMITS = (RateLimit("email", 100, per=1), RateLimit("email:{tenant_id}", 1_000, per=60))
-SMS_LIMITS = (RateLimit("sms", 50, per=1), RateLimit("sms:{tenant_id}", 120, per=60))
+MAIL_LIMITS = (RateLimit("email", 1_000, per=1), RateLimit("email:{tenant_id}", 6_000, per=60))
+SMS_LIMITS = (RateLimit("sms", 100, per=1), RateLimit("sms:{tenant_id}", 600, per=60))

@@ -77,6 +77,7 @@ async def test_a_callback_will_carry_the_message_id(server: TwilioServer, twilio
     assert server.messages[0]["sid"] == sid
     assert form["StatusCallback"].startswith(f"{CALLBACK}?")
     assert parse_qs(urlsplit(form["StatusCallback"]).query) == {"message_id": [MESSAGE_ID]}
+    assert urlsplit(form["StatusCallback"]).fragment == "rc=5&rp=all"
     assert form["ValidityPeriod"] == "14400"
     assert "MessagingServiceSid" not in form
 

@@ -30,6 +30,7 @@ class Counter:
     """Counts mails as the metrics do."""
 
     mails: list[tuple[str, str, str]] = field(default_factory=list)
+    webhooks: list[tuple[str, str]] = field(default_factory=list)
     texts: list[tuple[str, str, str]] = field(default_factory=list)
 
     def email(self, *, provider: str, template: str, status: str) -> None:
@@ -37,6 +38,12 @@ class Counter:
 
     def sms(self, *, provider: str, template: str, status: str) -> None:
         self.texts.append((provider, template, status))
+
+    def webhook(self, *, target: str, status: str) -> None:
+        self.webhooks.append((target, status))
+
+    def outcome(self, *, provider: str, outcome: str) -> None:
+        raise AssertionError("a mailer is told of nothing that happens later")
 
     def skipped(self, *, channel: str, template: str, reason: str) -> None:
         raise AssertionError("a mailer skips nobody")

@@ -214,6 +214,10 @@ def test_supabase_beside_a_database_url_is_fine(read: ReadSettings) -> None:
             {"TWILIO_AUTH_TOKEN": "canary"},
             "TWILIO_AUTH_TOKEN: it and TWILIO_ACCOUNT_SID need each other",
         ),
+        (
+            {"SMS_PROVIDER": "twilio"},
+            "TWILIO_ACCOUNT_SID: SMS_PROVIDER=twilio needs it",
+        ),
     ],
 )
 def test_what_is_chosen_without_what_it_needs_stops_the_start(
@@ -229,6 +233,9 @@ def test_what_is_chosen_without_what_it_needs_stops_the_start(
         {"EMAIL_PROVIDER": "smtp", "SMTP_HOST": "mail"},
         {"EMAIL_PROVIDER": "smtp", "SMTP_HOST": "mail", "SMTP_SECURITY": "none"},
         {"TWILIO_ACCOUNT_SID": SID, "TWILIO_AUTH_TOKEN": "t"},
+        {"TWILIO_FROM": "+15005550006"},
+        {"TWILIO_FROM": "Anadolu"},
+        {"TWILIO_MESSAGING_SERVICE_SID": SID.replace("AC", "MG")},
         {"JWT_SECRET": JWT_SECRET},
         {"SENTRY_DSN": "https://key@o1.ingest.sentry.io/42"},
         {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"},
@@ -246,6 +253,34 @@ def test_each_mail_provider_gets_its_own_settings(read: ReadSettings) -> None:
     smtp, sendgrid = settings.smtp, settings.sendgrid
     assert (smtp.host, smtp.port, smtp.security) == ("mail", 465, "tls")
     assert sendgrid.api_key.get_secret_value() == "SG.x"
+
+
+@pytest.mark.parametrize(
+    ("environment", "provider"),
+    [
+        ({}, "file"),
+        ({"TWILIO_ACCOUNT_SID": SID, "TWILIO_AUTH_TOKEN": "t"}, "twilio"),
+        ({"TWILIO_ACCOUNT_SID": SID, "TWILIO_AUTH_TOKEN": "t", "SMS_PROVIDER": "file"}, "file"),
+    ],
+)
+def test_sms_go_to_files_until_there_is_an_account(
+    read: ReadSettings, environment: dict[str, str], provider: str
+) -> None:
+    assert read(**environment).sms_is_sent_by == provider
+
+
+def test_twilio_calls_back_where_we_are_known(read: ReadSettings) -> None:
+    account = {"TWILIO_ACCOUNT_SID": SID, "TWILIO_AUTH_TOKEN": "t", "TWILIO_FROM": "+15005550006"}
+
+    known = read(PUBLIC_URL="https://desk.example/", **account)
+    twilio = known.twilio(status_callback=known.status_callback)
+
+    assert twilio.status_callback == "https://desk.example/api/webhooks/twilio"
+    assert (twilio.account_sid, twilio.sender) == (SID, "+15005550006")
+
+
+def test_nobody_calls_back_where_we_are_not_known(read: ReadSettings) -> None:
+    assert read().status_callback is None
 
 
 @pytest.mark.parametrize(
@@ -275,6 +310,11 @@ def test_each_mail_provider_gets_its_own_settings(read: ReadSettings) -> None:
         ("EMAIL_PROVIDER", "canary"),
         ("EMAIL_FROM", "canary"),
         ("TWILIO_ACCOUNT_SID", "canary"),
+        ("TWILIO_FROM", "canary that is long"),
+        ("TWILIO_MESSAGING_SERVICE_SID", "canary"),
+        ("TWILIO_URL", "canary"),
+        ("SMS_PROVIDER", "canary"),
+        ("SENDGRID_WEBHOOK_PUBLIC_KEY", "canary"),
         ("STORAGE_TYPE", "canary"),
         ("RUN_LEASE", "1"),
         ("SHUTDOWN_GRACE", "-1"),

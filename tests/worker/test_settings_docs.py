@@ -20,6 +20,10 @@ URLS = {
     "database_url": "postgresql://me:{}@h/d?password={}",
     "sentry_dsn": "https://{}@o1.ingest.sentry.io/42",
 }
+WEBHOOK = {
+    "alert_webhook_url": "https://hooks.example.com/canary?key=canary",
+    "alert_webhook_secret": "whsec_" + "canarycanary" * 4,
+}
 
 
 def lines() -> Iterator[tuple[str, str]]:
@@ -76,7 +80,7 @@ def test_the_settings_that_are_secret_are_known() -> None:
 @pytest.mark.parametrize(
     "canary", ["canary" * 6, "canary:" + "canary" * 6, "https://canary@" + "canary" * 6]
 )
-@pytest.mark.parametrize("name", sorted({*SECRETS} - {*URLS, "admin_users"}))
+@pytest.mark.parametrize("name", sorted({*SECRETS} - {*URLS, *WEBHOOK, "admin_users"}))
 def test_nothing_of_a_secret_is_shown(name: str, canary: str) -> None:
     needed = {"database_url": "postgresql://h/d", "twilio_account_sid": "AC" + "0" * 32}
     needed |= {"smtp_username": "u"} if name == "smtp_password" else {}
@@ -86,6 +90,11 @@ def test_nothing_of_a_secret_is_shown(name: str, canary: str) -> None:
 
     assert getattr(settings, name).get_secret_value() == canary
     assert "canary" not in str(shown(settings))
+
+
+def test_nothing_of_the_webhook_is_shown() -> None:
+    """Its address may hold a secret, too: many receivers have no other."""
+    assert "canary" not in str(shown(load_settings(**WEBHOOK)))
 
 
 def test_nothing_of_those_who_sign_in_is_shown() -> None:

@@ -1,5 +1,6 @@
 """`deskhand …`: run the worker, migrate, enqueue, cancel, look at queues, rates, runs, schedules,
-outbox and events, look after dead letters, prune, check settings, make passwords, preview messages.
+outbox, events and notices, look after dead letters, prune, check settings, make passwords, preview
+messages.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 a service is away, 78 settings,
 130 stopped by Ctrl-C.
@@ -14,6 +15,7 @@ from worker.cli.dead_changes import CHANGES
 from worker.cli.events import events
 from worker.cli.group import work
 from worker.cli.jobs import cancel, enqueue, health, jobs
+from worker.cli.notices import notices
 from worker.cli.outbox import outbox
 from worker.cli.password import password
 from worker.cli.preview import preview_message
@@ -37,5 +39,5 @@ _RUNNING = (run, work, migrate, tour, health, config, password, preview_message)
 _RUNS = (jobs, enqueue, cancel, queues, rates, runs, schedules, outbox, events, dead, prune)
 for command in CHANGES:
     dead.add_command(command)
-for command in (*_RUNNING, *_RUNS):
+for command in (*_RUNNING, *_RUNS, notices):
     main.add_command(command)

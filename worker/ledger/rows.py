@@ -14,6 +14,7 @@ import asyncpg
 import orjson
 
 from worker.kept_payload import without_personal
+from worker.ledger.failures import COUNT_NEW, failure_rows
 from worker.ledger.sieve import Entry
 from worker.records import AttemptRecord, DeadRecord
 
@@ -30,9 +31,21 @@ _ID_LIMIT = 500  # characters of a foreign run id that are kept: an index has it
 _UNTIL_PAUSE = 25  # rows: to mask what is personal takes a tenth of a millisecond each
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
+_INSERT_ATTEMPTS = """
+    insert into job_attempts (event_id, run_id, attempt, outcome, started_at, ended_at,
+                              worker, error_type, error_message, traceback, log)
+    select event_id, run_id, attempt, outcome, started_at, ended_at,
+           worker, error_type, error_message, traceback, log
+      from json_populate_recordset(null::job_attempts, $1)
+        on conflict (event_id) do nothing
+"""
+
 
 async def write_attempts(db: "asyncpg.Pool[asyncpg.Record]", entries: Sequence[Entry]) -> None:
-    """Insert attempts, and let each run's row follow its newest one. Raises what UNFIT names."""
+    """Insert attempts, count those that failed, and let each run's row follow its newest one.
+
+    Raises what UNFIT names.
+    """
     records = [(entry_id, AttemptRecord.from_bytes(raw)) for entry_id, raw in entries]
     records.sort(key=lambda one: (one[1].enqueued_at, one[1].started_at))
     # One statement cannot touch a row twice; and in one order of ids two writers never deadlock.
@@ -43,19 +56,13 @@ async def write_attempts(db: "asyncpg.Pool[asyncpg.Record]", entries: Sequence[E
         rows.append(_run_row(*newest[run_id]))
         if not number % _UNTIL_PAUSE:
             await asyncio.sleep(0)
-    runs = _json(rows)
+    runs, failures = _json(rows), failure_rows(records)
     async with db.acquire() as connection, connection.transaction():
-        await connection.execute(
-            """
-            insert into job_attempts (event_id, run_id, attempt, outcome, started_at, ended_at,
-                                      worker, error_type, error_message, traceback, log)
-            select event_id, run_id, attempt, outcome, started_at, ended_at,
-                   worker, error_type, error_message, traceback, log
-              from json_populate_recordset(null::job_attempts, $1)
-            on conflict (event_id) do nothing
-            """,
-            attempts,
-        )
+        if failures:
+            counted = f"with new as ({_INSERT_ATTEMPTS} returning event_id) {COUNT_NEW}"
+            await connection.execute(counted, attempts, _json(failures))
+        else:
+            await connection.execute(_INSERT_ATTEMPTS, attempts)
         await connection.execute(
             """
             insert into job_runs (run_id, job, queue, tenant_id, state, label, correlation_id,

@@ -123,4 +123,9 @@ async def prune(
         remove_attempts = queries.count_attempts if is_dry_run else queries.delete_attempts
         rows = await remove_attempts(connection, before)
         gone.append(Gone(queue=None, kind="attempts of unfinished runs", rows=rows))
+        remove_events = (
+            queries.count_delivery_events if is_dry_run else queries.delete_delivery_events
+        )
+        rows = await remove_events(connection, before)
+        gone.append(Gone(queue=None, kind="events of providers", rows=rows))
     return [one for one in gone if one.rows]

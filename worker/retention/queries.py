@@ -194,6 +194,38 @@ async def delete_attempts(connection: Connection, before: datetime) -> int:
     )
 
 
+async def count_delivery_events(connection: Connection, before: datetime) -> int:
+    """How many events of providers `delete_delivery_events` would take."""
+    number = await connection.fetchval(
+        "select count(*) from delivery_events where received_at < $1", before
+    )
+    return int(number)
+
+
+async def delete_delivery_events(connection: Connection, before: datetime) -> int:
+    """Forget which events of providers were dealt with: they repeat them for a day."""
+    total = 0
+    while True:
+        deleted: int = await connection.fetchval(
+            f"""
+            with page as materialized (
+                select provider, event_id from delivery_events
+                 where received_at < $1 order by received_at limit {_ROWS} for update skip locked
+            ), gone as (
+                delete from delivery_events using page
+                 where (delivery_events.provider, delivery_events.event_id)
+                       = (page.provider, page.event_id)
+                returning 1
+            )
+            select count(*) from gone
+            """,  # noqa: S608 - own words
+            before,
+        )
+        total += deleted
+        if deleted < _ROWS:
+            return total
+
+
 async def _delete_attempts_of(connection: Connection, run_ids: list[str]) -> int:
     return await _delete_pages(connection, f"run_id = any($1) and {_IS_NOT_TOLD_OF}", run_ids)
 

@@ -27,6 +27,8 @@ from jobs.kit.queue import QUEUES
 from worker import __version__
 from worker.telemetry.bounded import Bounded
 from worker.telemetry.cron_metrics import CronMetrics
+from worker.telemetry.notice_metrics import NoticeMetrics
+from worker.telemetry.outcome_metrics import OutcomeMetrics
 
 Status = Literal["success", "failed", "retried", "cancelled", "expired", "snoozed", "interrupted"]
 
@@ -62,6 +64,7 @@ class Metrics(Meter):
     active_jobs  by queue: attempts running in this process
     lease_lost   by queue: leases lost while running
     crons        what PostgreSQL says of schedules
+    notices      what admins were told, and how many slots queues want
     """
 
     def __init__(self, jobs: Iterable[tuple[str, str]], *, version: str = __version__) -> None:
@@ -161,6 +164,8 @@ class Metrics(Meter):
         )
         for status in ("enqueued", "repeated", "failed", "again"):
             self._outbox.labels(status)
+        self.notices = NoticeMetrics(self.registry)
+        self._message_outcomes = OutcomeMetrics(self.registry)
         self.crons = CronMetrics()
         self.registry.register(self.crons)
         self._collect_errors = Counter(
@@ -239,6 +244,14 @@ class Metrics(Meter):
             self._bounded("template", template, most=50),
             self._bounded("sms status", status, most=10),
         ).inc()
+
+    @override
+    def webhook(self, *, target: str, status: str) -> None:
+        self.notices.webhook(target=target, status=status)
+
+    @override
+    def outcome(self, *, provider: str, outcome: str) -> None:
+        self._message_outcomes.outcome(provider=provider, outcome=outcome)
 
     @override
     def skipped(self, *, channel: str, template: str, reason: str) -> None:

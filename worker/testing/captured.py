@@ -173,6 +173,8 @@ class Counted:
     def __init__(self) -> None:
         self.emails: list[dict[str, str]] = []
         self.texts: list[dict[str, str]] = []
+        self.webhooks: list[dict[str, str]] = []
+        self.outcomes: list[dict[str, str]] = []
         self.skips: list[dict[str, str]] = []
         self.template_failures: list[dict[str, str]] = []
         self.syncs: list[dict[str, Any]] = []
@@ -182,6 +184,12 @@ class Counted:
 
     def sms(self, *, provider: str, template: str, status: str) -> None:
         self.texts.append({"provider": provider, "template": template, "status": status})
+
+    def webhook(self, *, target: str, status: str) -> None:
+        self.webhooks.append({"target": target, "status": status})
+
+    def outcome(self, *, provider: str, outcome: str) -> None:
+        self.outcomes.append({"provider": provider, "outcome": outcome})
 
     def skipped(self, *, channel: str, template: str, reason: str) -> None:
         self.skips.append({"channel": channel, "template": template, "reason": reason})

@@ -20,11 +20,22 @@ class Poster:
     statuses: list[int] = field(default_factory=list)
     _tasks: set["asyncio.Task[Any]"] = field(default_factory=set)
 
-    async def post(self, url: str, body: bytes, headers: dict[str, str]) -> int:
-        """The last answer's status. A redirect is an answer like any other."""
+    async def post(
+        self,
+        url: str,
+        body: bytes,
+        headers: dict[str, str],
+        *,
+        attempts: int | None = None,
+        takes_refusals: bool = False,
+    ) -> int:
+        """The last answer's status. A redirect is an answer like any other.
+
+        With `takes_refusals` only what nobody answered is posted again.
+        """
         status = 0
         async with aiohttp.ClientSession(timeout=_TIMEOUT) as session:
-            for attempt in range(self.attempts):
+            for attempt in range(attempts or self.attempts):
                 try:
                     async with session.post(
                         url, data=body, headers=headers, allow_redirects=False
@@ -33,7 +44,7 @@ class Poster:
                 except (aiohttp.ClientError, TimeoutError):
                     status = 0
                 self.statuses.append(status)
-                if 200 <= status < 300:
+                if 200 <= status < 300 or (takes_refusals and status):
                     break
                 await asyncio.sleep(self.wait * 2**attempt)
         return status

@@ -63,11 +63,11 @@ class Callbacks:
         """The last answer's status. A fragment overrides how often it is tried (`#rc=3`)."""
         target, _, fragment = url.partition("#")
         retries = re.search(r"(?:^|&)rc=([0-5])(?:&|$)", fragment)
-        if retries:
-            self.poster.attempts = int(retries[1]) + 1
+        attempts = int(retries[1]) + 1 if retries else None
         pairs = list(form.items())
+        body, headers = urlencode(pairs).encode(), self.headers(target, pairs)
         return await self.poster.post(
-            target, urlencode(pairs).encode(), self.headers(target, pairs)
+            target, body, headers, attempts=attempts, takes_refusals=retries is None
         )
 
     def status_form(self, message: dict[str, Any], status: str) -> dict[str, str]:

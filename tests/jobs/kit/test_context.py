@@ -1,8 +1,9 @@
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta, timezone
 from types import SimpleNamespace
 from typing import Any, cast
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
@@ -94,3 +95,24 @@ async def test_a_transaction_that_fails_leaves_nothing(
         await rename_and_fail()
 
     assert await ctx.db.fetchval("select name from tenants") == tenant.name
+
+
+@pytest.mark.parametrize(("breaks", "rows"), [(False, 3), (True, 0)])
+async def test_many_runs_are_enqueued_with_a_transaction_or_not_at_all(
+    make_ctx: MakeContext, *, breaks: bool, rows: int
+) -> None:
+    ctx = make_ctx("testing_kit.rename", correlation_id="request-1")
+    job = discover()["sam_gov.import_opportunities"]
+    tenant_id = uuid4()
+    file = {"tenant_id": tenant_id, "key": f"imports/{tenant_id}/one.json"}
+    payloads = [job.validate(file) for _ in range(3)]
+
+    with suppress(LookupError):
+        async with ctx.transaction() as connection:
+            run_ids = await ctx.enqueue_many_in(connection, job, payloads)
+            if breaks:
+                raise LookupError
+
+    found = await ctx.db.fetch("select run_id, message from outbox order by outbox_id")
+    assert [row["run_id"] for row in found] == run_ids[:rows]
+    assert all(b"request-1" in row["message"] for row in found)

@@ -232,6 +232,19 @@ async def test_attempts_stay_as_long_as_a_waiting_letter_tells_of_them(db: Db) -
 # On demand
 
 
+async def test_old_events_of_providers_are_forgotten(db: Db) -> None:
+    await db.executemany(
+        "insert into delivery_events (provider, event_id, received_at) values ('twilio', $1, $2)",
+        [("old", utc_now() - 31 * DAY), ("new", utc_now() - 29 * DAY)],
+    )
+
+    expected = [Gone(queue=None, kind="events of providers", rows=1)]
+    assert await pruned(db, is_dry_run=True) == expected
+    assert await pruned(db) == expected
+
+    assert await db.fetchval("select event_id from delivery_events") == "new"
+
+
 async def test_one_queue_alone_can_be_pruned(db: Db, left: Left) -> None:
     await of_queue(db, State.SUCCEEDED, 5)
     await of_queue(db, State.SUCCEEDED, 5, queue="default")

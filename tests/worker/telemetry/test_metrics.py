@@ -117,6 +117,17 @@ def test_mails_and_syncs_are_counted_as_jobs_tell_them(metrics: Metrics) -> None
     assert value(metrics, "worker_sync_records_total", {**added, "kind": "updated"}) == 0
 
 
+def test_what_becomes_of_messages_is_counted_by_channel(metrics: Metrics) -> None:
+    metrics.outcome(provider="sendgrid", outcome="bounced")
+    metrics.outcome(provider="somebody@x.example", outcome="+905321234567")
+
+    bounced = {"channel": "email", "provider": "sendgrid", "outcome": "bounced"}
+    nobody = {"channel": "_other", "provider": "_other", "outcome": "_other"}
+    assert value(metrics, "worker_message_outcomes_total", bounced) == 1
+    assert value(metrics, "worker_message_outcomes_total", {**bounced, "outcome": "dropped"}) == 0
+    assert value(metrics, "worker_message_outcomes_total", nobody) == 1
+
+
 def test_no_label_can_grow_without_bound_or_hold_an_address(metrics: Metrics) -> None:
     metrics.email(provider="sendgrid", template="ada@example.com", status="sent")
     for number in range(200):
@@ -163,7 +174,10 @@ def test_every_promised_metric_is_there_and_nothing_else(metrics: Metrics) -> No
         "worker_active_jobs",
         "worker_lease_lost_total",
         "worker_metrics_collect_errors_total",
+        "worker_message_outcomes_total",
+        "worker_notices_total",
         "worker_outbox_rows_total",
+        "worker_webhook_deliveries_total",
     }
     assert not any(name.endswith("_created") for name in names(metrics))
     assert "process_resident_memory_bytes" in names(metrics)

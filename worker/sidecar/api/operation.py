@@ -265,6 +265,8 @@ def _types(
     if get_origin(call) is not Call:
         raise TypeError(f"{function.__qualname__} takes a Call[parameters, body]")
     parameters, body = get_args(call)
+    if isinstance(returned, types.UnionType):  # a model, or a response of aiohttp's own
+        returned = get_args(returned)[0]
     answer = get_args(returned)[0] if get_origin(returned) is Answer else returned
     is_model = isinstance(answer, type) and issubclass(answer, BaseModel)
     return parameters, None if body is types.NoneType else body, answer if is_model else None

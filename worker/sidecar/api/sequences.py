@@ -10,6 +10,7 @@ from uuid import UUID
 from pydantic import AwareDatetime, BaseModel, Field
 
 from jobs.kit import discover
+from jobs.nurture import queries as nurture
 from worker import history
 from worker.ending import State
 from worker.history import Filter, LiveRun, PastRun
@@ -63,11 +64,30 @@ class Step(Answered):
     finished_at: AwareDatetime | None
 
 
+class EnrolmentShown(Answered):
+    """Where a contact is in a nurture sequence. `next_due_at` is null while it pauses or rests."""
+
+    enrolment_id: UUID
+    sequence_id: UUID
+    sequence: str
+    state: str
+    end_reason: str | None
+    started_at: AwareDatetime
+    ended_at: AwareDatetime | None
+    paused_at: AwareDatetime | None
+    last_step_at: AwareDatetime | None
+    next_step_id: UUID | None
+    next_due_at: AwareDatetime | None
+
+
 class Steps(Answered):
-    """The next of them first, and the newest of those that are over first."""
+    """The next of them first, and the newest of those that are over first. `enrolments` are of
+    nurture, the newest first.
+    """
 
     ahead: list[Step]
     over: list[Step]
+    enrolments: list[EnrolmentShown]
 
 
 class _Payload(BaseModel):
@@ -120,7 +140,8 @@ async def change_sequences(call: Call[Acting, Contacts]) -> Acted:
 async def get_steps(call: Call[OneContact, None]) -> Steps:
     """Of the steps ahead those are found that are due within the first some thousand."""
     asked = call.parameters
-    which = Filter(tenant_id=_tenant(call, asked.tenant_id), text=str(asked.contact_id))
+    tenant_id = _tenant(call, asked.tenant_id)
+    which = Filter(tenant_id=tenant_id, text=str(asked.contact_id))
     async with within():
         ahead = [
             run
@@ -136,12 +157,38 @@ async def get_steps(call: Call[OneContact, None]) -> Steps:
             Filter(states=_FINAL, queue=asked.kind, tenant_id=which.tenant_id, text=which.text),
             limit=_MOST_STEPS,
         )
+        enrolments = await _enrolments(call, tenant_id)
     # One may have ended in between.
     done = {run.run_id for run in over}
     return Steps(
         ahead=[_ahead(run) for run in ahead if run.run_id not in done],
         over=[_over(run) for run in over],
+        enrolments=enrolments,
     )
+
+
+async def _enrolments(call: Call[OneContact, None], tenant_id: UUID) -> list[EnrolmentShown]:
+    if call.parameters.kind != "nurture":
+        return []
+    found = await nurture.of_contact(
+        call.services.db, tenant_id, call.parameters.contact_id, limit=_MOST_STEPS
+    )
+    return [
+        EnrolmentShown(
+            enrolment_id=one.enrolment_id,
+            sequence_id=one.sequence_id,
+            sequence=name,
+            state=one.state,
+            end_reason=one.end_reason,
+            started_at=one.started_at,
+            ended_at=one.ended_at,
+            paused_at=one.paused_at,
+            last_step_at=one.last_step_at,
+            next_step_id=one.next_step_id,
+            next_due_at=one.next_due_at,
+        )
+        for name, one in found
+    ]
 
 
 def _tenant(call: Call[Acting, Contacts] | Call[OneContact, None], given: UUID | None) -> UUID:

@@ -2,13 +2,17 @@
 
 import hashlib
 
+from aiohttp import web
 from pydantic import ConfigDict, Field
 
 from jobs.kit import WebhookDelivery
 from worker.enqueuer import known_job
 from worker.sidecar.api.errors import ApiError, not_found
 from worker.sidecar.api.operation import Answered, Call, Parameters, operation
+from worker.webhook_signatures import SENDGRID, TWILIO
 from worker.webhooks import Received, find_webhook
+
+SOURCES = (SENDGRID, TWILIO)  # declared where their signatures are checked
 
 
 class OneSource(Parameters):
@@ -33,11 +37,13 @@ class Taken(Answered):
     tag="webhooks",
     role=None,
     status=202,
+    also=(204,),
     errors=(400, 404),
     unaudited="the run is its own record",
     summary="Take a delivery whose signature is right; it is worked on later.",
 )
-async def take_webhook(call: Call[OneSource, bytes]) -> Taken:
+async def take_webhook(call: Call[OneSource, bytes]) -> Taken | web.Response:
+    """Whoever reads the answer as instructions is answered by nothing (204)."""
     found = find_webhook(call.parameters.source)
     if found is None:
         raise not_found("source")
@@ -59,13 +65,17 @@ async def take_webhook(call: Call[OneSource, bytes]) -> Taken:
         received_at=received.received_at,
         content_type=request.content_type,
         body=text,
+        query=request.rel_url.raw_query_string,
     )
-    # The same bytes again are the same delivery.
-    run_id = f"webhook:{found.source}:{hashlib.sha256(call.body).hexdigest()}"
+    # The same bytes again are the same delivery, where the query says of the same message.
+    signed = delivery.query.encode() + b"\n" + call.body
+    run_id = f"webhook:{found.source}:{hashlib.sha256(signed).hexdigest()}"
     job = known_job(found.job)
     enqueued = await services.pool.enqueue(
         job, job.validate(delivery), run_id=run_id, headers={"cid": call.request_id}
     )
+    if not found.is_answered:
+        return web.Response(status=204)
     return Taken(run_id=run_id, is_new=enqueued.is_new)
 
 

@@ -226,15 +226,18 @@ async def test_a_signed_delivery_becomes_a_run_once(
 
     first = await http.post(url, content=body, headers=headers)
     again = await http.post(url, content=body, headers=headers)
+    other = await http.post(url.replace("a=1", "a=2"), content=body, headers=headers)
 
     assert (first.status_code, again.status_code) == (202, 202)
     assert (first.json()["is_new"], again.json()["is_new"]) == (True, False)
+    assert other.json()["is_new"]
     assert first.json()["run_id"] == again.json()["run_id"]
     assert sender[0].body == body
     assert sender[0].url.endswith("/api/webhooks/sendgrid?a=1")
     info = await pool.handle(first.json()["run_id"], discover()["record-events"]).info()
     assert info is not None
     assert info.args[0]["body"] == body.decode()
+    assert info.args[0]["query"] == "a=1"
 
 
 @pytest.mark.parametrize("change", ["body", "signature", "none"])

@@ -179,7 +179,7 @@ async def test_a_worker_is_triggered_once_at_a_time(
     assert await until(is_over)
 
 
-@pytest.mark.parametrize("worker", ["appointment-reminder", "made-up", "Financial-Export"])
+@pytest.mark.parametrize("worker", ["made-up", "Financial-Export"])
 async def test_a_worker_that_there_is_not_is_not_found(
     http: httpx.AsyncClient, worker: str
 ) -> None:

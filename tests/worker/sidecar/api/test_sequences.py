@@ -84,8 +84,10 @@ async def test_a_sequence_is_started_for_some_contacts_by_one_run(
 
 
 async def test_what_this_version_cannot_do_is_not_found(
-    http: httpx.AsyncClient, tenant: Tenant, start: Job[Any, Any]
+    http: httpx.AsyncClient, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    jobs: Any = discover()
+    monkeypatch.delitem(jobs, "dunning-stop")
     body = {"contact_ids": [str(CONTACT)], "tenant_id": str(tenant.tenant_id)}
 
     refused = await http.post("/sequences/dunning/stop", json=body)
@@ -148,7 +150,7 @@ async def test_a_contacts_steps_are_those_ahead_and_those_that_are_over(
     assert [one["run_id"] for one in steps["over"]] == [first.run_id]
     assert [(one["run_id"], one["state"]) for one in steps["ahead"]] == [(next_.run_id, "delayed")]
     strangers = (await http.get(path, headers=tenant_token(uuid4(), "viewer"))).json()
-    assert strangers == {"ahead": [], "over": []}
+    assert strangers == {"ahead": [], "over": [], "enrolments": []}
 
 
 async def test_other_tenants_contacts_are_not_there(
@@ -163,3 +165,18 @@ async def test_other_tenants_contacts_are_not_there(
     )
 
     assert (code_of(refused), code_of(looked)) == ("not_found", "not_found")
+
+
+@pytest.mark.parametrize("action", ["start", "pause", "resume", "stop"])
+async def test_dunning_can_be_changed_for_some_contacts(
+    http: httpx.AsyncClient, pool: Pool, tenant: Tenant, action: str
+) -> None:
+    body = {"contact_ids": [str(CONTACT)], "reason": "asked to"}
+
+    answered = await http.post(
+        f"/sequences/dunning/{action}", json=body, headers=tenant_token(tenant.tenant_id)
+    )
+
+    assert answered.status_code == 202
+    expected = {**body, "tenant_id": str(tenant.tenant_id)}
+    await assert_enqueued(pool, f"dunning.{action}_dunning", expected, count=1)

@@ -1,0 +1,1 @@
+"""What dunning decides without asking anybody."""

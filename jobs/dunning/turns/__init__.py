@@ -1,0 +1,1 @@
+"""Whose message a contact gets on a day."""

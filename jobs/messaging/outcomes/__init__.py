@@ -1,0 +1,1 @@
+"""What becomes of messages: everything that providers tell, and that people reply."""

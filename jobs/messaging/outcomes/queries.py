@@ -1,0 +1,217 @@
+"""Every statement about what became of messages.
+
+An event names a message and no tenant, so tenants are what these find, and not what they are given.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from jobs.messaging.core.channels import Channel
+from jobs.messaging.core.outcomes import PASSING, Event, Outcome, Reason
+
+if TYPE_CHECKING:
+    import asyncpg
+
+    Connection = asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
+
+_MOST_TENANTS = 1000  # that have written to one number
+_MOST_CONTACTS = 1000  # that share their last digits
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A delivery that a provider tells of; tenant, key and recipient are its row's key."""
+
+    tenant_id: UUID
+    key: str
+    recipient: str
+    channel: Channel
+    outcome: Outcome | None
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A contact whose telephone number ends like another; `phone` is as somebody wrote it."""
+
+    tenant_id: UUID
+    contact_id: UUID
+    phone: str
+    country: str
+
+
+async def remember(connection: "Connection", provider: str, event_id: str, at: datetime) -> bool:
+    """False when this event has been dealt with; waits for whoever is dealing with it."""
+    is_new = await connection.fetchval(
+        """
+        insert into delivery_events (provider, event_id, received_at) values ($1, $2, $3)
+        on conflict do nothing returning true
+        """,
+        provider,
+        event_id,
+        at,
+    )
+    return bool(is_new)
+
+
+async def lock_delivery(connection: "Connection", event: Event) -> Sent | None:
+    """The delivery that an event tells of, by our id or else by the provider's."""
+    row = await connection.fetchrow(
+        """
+        select tenant_id, key, recipient, channel, outcome from deliveries
+         where message_id = $1 or (provider = $2 and provider_id = $3)
+         order by message_id = $1 desc nulls last, claimed_at desc
+         limit 1 for update
+        """,
+        event.message_id,
+        event.provider,
+        event.provider_id,
+    )
+    return None if row is None else Sent(**row)
+
+
+async def settle(connection: "Connection", sent: Sent, event: Event) -> None:
+    """The provider has it: whatever was in doubt is sent."""
+    await connection.execute(
+        """
+        update deliveries
+           set status = 'sent', sent_at = coalesce(sent_at, $5),
+               provider_id = coalesce(provider_id, $6)
+         where tenant_id = $1 and key = $2 and recipient = $3 and provider = $4
+           and (status in ('sending', 'unconfirmed') or (status = 'sent' and provider_id is null))
+        """,
+        sent.tenant_id,
+        sent.key,
+        sent.recipient,
+        event.provider,
+        event.happened_at,
+        event.provider_id,
+    )
+
+
+async def set_outcome(connection: "Connection", sent: Sent, event: Event) -> None:
+    await connection.execute(
+        """
+        update deliveries set outcome = $4, outcome_at = $5, outcome_code = $6
+         where tenant_id = $1 and key = $2 and recipient = $3
+        """,
+        sent.tenant_id,
+        sent.key,
+        sent.recipient,
+        event.outcome,
+        event.happened_at,
+        event.code,
+    )
+
+
+async def suppress(
+    connection: "Connection",
+    tenant_ids: Sequence[UUID],
+    channel: Channel,
+    address: str,
+    *,
+    reason: Reason,
+    at: datetime,
+) -> None:
+    """Nothing more goes there. A reason that lasts replaces one that passes."""
+    await connection.execute(
+        """
+        insert into suppressions (tenant_id, channel, address, reason, created_at)
+        select tenant_id, $2, lower($3), $4, $5 from unnest($1::uuid[]) as tenant_id
+         order by tenant_id
+        on conflict (tenant_id, channel, address)
+        do update set reason = excluded.reason, created_at = excluded.created_at
+         where suppressions.reason = any($6) and not excluded.reason = any($6)
+        """,
+        sorted(set(tenant_ids)),
+        channel,
+        address,
+        reason,
+        at,
+        PASSING,
+    )
+
+
+async def release(
+    connection: "Connection",
+    tenant_ids: Sequence[UUID],
+    channel: Channel,
+    address: str,
+    *,
+    reasons: Sequence[Reason],
+) -> None:
+    """Something may go there again, unless there is another reason why not."""
+    await connection.execute(
+        """
+        delete from suppressions
+         where tenant_id = any($1) and channel = $2 and address = lower($3) and reason = any($4)
+        """,
+        tenant_ids,
+        channel,
+        address,
+        reasons,
+    )
+
+
+async def tenants_of(connection: "Connection", services: Sequence[str], number: str) -> list[UUID]:
+    """Who writes to a number from one of ours: its owners, or else all who wrote without one."""
+    rows = await connection.fetch(
+        "select tenant_id from messaging_profiles where sms_from = any($1) limit $2",
+        services,
+        _MOST_TENANTS,
+    )
+    if not rows:
+        rows = await connection.fetch(
+            """
+            select distinct tenant_id
+              from deliveries left join messaging_profiles using (tenant_id)
+             where channel = 'sms' and recipient = $1 and sms_from is null
+             limit $2
+            """,
+            number,
+            _MOST_TENANTS,
+        )
+    return [row["tenant_id"] for row in rows]
+
+
+async def candidates(
+    connection: "Connection", tenant_ids: Sequence[UUID], number: str
+) -> list[Candidate]:
+    """Contacts of these tenants whose number may be this one (E.164)."""
+    rows = await connection.fetch(
+        r"""
+        select tenant_id, contact_id, phone, coalesce(country, 'US') as country
+          from contacts left join messaging_profiles using (tenant_id)
+         where phone is not null and tenant_id = any($1)
+           and right(regexp_replace(phone, '\D', '', 'g'), 7) = right($2, 7)
+         limit $3
+        """,
+        tenant_ids,
+        number,
+        _MOST_CONTACTS,
+    )
+    return [Candidate(**row) for row in rows]
+
+
+async def record_reply(
+    connection: "Connection",
+    tenant_id: UUID,
+    contact_id: UUID,
+    channel: Channel,
+    replied_at: datetime,
+) -> None:
+    """Harmless when repeated, and when there is no such contact any more."""
+    await connection.execute(
+        """
+        insert into contact_replies (tenant_id, contact_id, channel, replied_at)
+        select tenant_id, contact_id, $3, $4
+          from contacts where tenant_id = $1 and contact_id = $2
+        on conflict do nothing
+        """,
+        tenant_id,
+        contact_id,
+        channel,
+        replied_at,
+    )

@@ -1,0 +1,70 @@
+"""Writes down what providers tell: each event once, and each in a transaction of its own."""
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable
+from datetime import datetime
+from typing import TYPE_CHECKING, Literal, TypeVar
+
+from jobs.kit import JobContext
+from jobs.messaging.core.outcomes import Event, is_news
+from jobs.messaging.outcomes import queries
+
+if TYPE_CHECKING:
+    from jobs.messaging.outcomes.queries import Connection
+
+_MOST_FAILURES = 3  # then it is not the events
+
+E = TypeVar("E")
+
+Recorded = Literal["recorded", "repeated", "unknown"]
+
+
+async def record_all(
+    events: Iterable[E], record: Callable[[E], Awaitable[Recorded]]
+) -> Counter[str]:
+    """Record each, also after one that failed; returns how many came to what.
+
+    Raises the first failure at the end, so that the run is tried again for that one alone.
+    """
+    counts: Counter[str] = Counter()
+    failures: list[Exception] = []
+    for event in events:
+        try:
+            counts[await record(event)] += 1
+        except Exception as error:  # noqa: BLE001 - raised below
+            failures.append(error)
+            if len(failures) >= _MOST_FAILURES:
+                break
+    if failures:
+        raise failures[0]
+    return counts
+
+
+async def record_event(ctx: JobContext, event: Event, *, received_at: datetime) -> Recorded:
+    """Unknown is what we did not send, or have forgotten: nobody can tell whose address it is."""
+    async with ctx.transaction() as connection:
+        if not await queries.remember(connection, event.provider, event.event_id, received_at):
+            return "repeated"
+        sent = await queries.lock_delivery(connection, event)
+        if sent is None:
+            return "unknown"
+        await queries.settle(connection, sent, event)
+        news = event.outcome
+        if news is not None and not is_news(news, sent.outcome):
+            news = None
+        if news is not None:
+            await queries.set_outcome(connection, sent, event)
+        await _suppress(connection, sent, event)
+    if news is not None:
+        ctx.meter.outcome(provider=event.provider, outcome=news)
+    return "recorded"
+
+
+async def _suppress(connection: "Connection", sent: queries.Sent, event: Event) -> None:
+    tenants, channel, address = [sent.tenant_id], sent.channel, sent.recipient
+    if event.suppresses is not None:
+        await queries.suppress(
+            connection, tenants, channel, address, reason=event.suppresses, at=event.happened_at
+        )
+    if event.releases:
+        await queries.release(connection, tenants, channel, address, reasons=event.releases)

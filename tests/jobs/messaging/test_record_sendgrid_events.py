@@ -1,0 +1,187 @@
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from jobs.messaging.record_sendgrid_events import EventsRecorded, record_sendgrid_events
+from tests.jobs.messaging.deliveries import (
+    ADDRESS,
+    NOW,
+    Told,
+    event,
+    insert_delivery,
+    insert_tenant,
+    sendgrid_payload,
+    suppressed,
+    told,
+)
+from worker.testing import Rig
+
+if TYPE_CHECKING:
+    import asyncpg
+
+    Db = asyncpg.Pool[asyncpg.Record]
+
+
+async def recorded(rig: Rig, *events: Any) -> EventsRecorded:
+    returned = (await rig.run(record_sendgrid_events, sendgrid_payload(*events))).succeeded()
+    assert isinstance(returned, EventsRecorded)
+    return returned
+
+
+async def test_what_became_of_a_mail_is_known(rig: Rig, db: "Db") -> None:
+    tenant_id = await insert_tenant(db)
+    await insert_delivery(db, tenant_id)
+
+    did = await recorded(rig, event("processed"), event("delivered"), event("open"))
+
+    assert did == EventsRecorded(recorded=2, repeated=0, unknown=0, skipped=1)
+    assert await told(db, tenant_id) == Told("sent", "delivered", None)
+    assert await db.fetchval("select outcome_at from deliveries") == NOW
+
+
+@pytest.mark.parametrize(
+    ("parts", "outcome", "code", "reason"),
+    [
+        ({"event": "bounce", "status": "5.1.1"}, "bounced", "5.1.1", "bounced"),
+        ({"event": "bounce", "type": "blocked"}, "bounced", "blocked", None),
+        ({"event": "deferred", "response": "400 later"}, "deferred", "400", None),
+        ({"event": "dropped", "status": "5.0.0"}, "dropped", "5.0.0", None),
+        ({"event": "spamreport"}, "complained", None, "complained"),
+        ({"event": "unsubscribe"}, "unsubscribed", None, "unsubscribed"),
+        ({"event": "group_unsubscribe"}, "unsubscribed", None, "group unsubscribed"),
+    ],
+)
+async def test_who_wants_no_more_gets_no_more(
+    rig: Rig, db: "Db", parts: dict[str, str], outcome: str, code: str | None, reason: str | None
+) -> None:
+    tenant_id = await insert_tenant(db)
+    await insert_delivery(db, tenant_id)
+
+    await recorded(rig, event(**{"kind": parts["event"], **parts}))
+
+    assert await told(db, tenant_id) == Told("sent", outcome, code)
+    assert await suppressed(db) == ({(tenant_id, "email", ADDRESS, reason)} if reason else set())
+
+
+async def test_an_event_that_comes_again_changes_nothing(rig: Rig, db: "Db") -> None:
+    tenant_id = await insert_tenant(db)
+    await insert_delivery(db, tenant_id)
+    bounce = event("bounce")
+
+    await recorded(rig, bounce, bounce)
+    await db.execute("delete from suppressions")
+    again = await recorded(rig, bounce)
+
+    assert again == EventsRecorded(recorded=0, repeated=1, unknown=0, skipped=0)
+    assert await suppressed(db) == set()
+
+
+async def test_the_order_of_events_does_not_matter(rig: Rig, db: "Db") -> None:
+    tenant_id = await insert_tenant(db)
+    await insert_delivery(db, tenant_id)
+
+    await recorded(rig, event("spamreport"))
+    await recorded(rig, event("delivered"), event("deferred"), event("processed"))
+
+    assert await told(db, tenant_id) == Told("sent", "complained", None)
+    assert rig.counted.outcomes == [{"provider": "sendgrid", "outcome": "complained"}]
+
+
+@pytest.mark.parametrize("status", ["sending", "unconfirmed"])
+async def test_a_mail_in_doubt_is_sent_when_its_provider_tells_of_it(
+    rig: Rig, db: "Db", status: str
+) -> None:
+    tenant_id = await insert_tenant(db)
+    await insert_delivery(db, tenant_id, status=status, provider_id=None, sent_at=None)
+
+    await recorded(rig, event("processed"))
+
+    row = await db.fetchrow("select status, provider_id, sent_at, outcome from deliveries")
+    assert row is not None
+    assert tuple(row.values()) == ("sent", "sg-1", NOW, None)
+
+
+@pytest.mark.parametrize("status", ["suppressed", "rejected"])
+async def test_what_was_not_sent_stays_so(rig: Rig, db: "Db", status: str) -> None:
+    tenant_id = await insert_tenant(db)
+    await insert_delivery(db, tenant_id, status=status)
+
+    await recorded(rig, event("processed"))
+
+    assert (await told(db, tenant_id)).status == status
+
+
+async def test_without_our_id_a_mail_is_known_by_theirs(rig: Rig, db: "Db") -> None:
+    tenant_id = await insert_tenant(db)
+    await insert_delivery(db, tenant_id)
+
+    await recorded(rig, event("delivered", message_id=None))
+
+    assert (await told(db, tenant_id)).outcome == "delivered"
+
+
+async def test_events_about_mails_of_others_concern_nobody(rig: Rig, db: "Db") -> None:
+    tenant_id = await insert_tenant(db)
+    await insert_delivery(db, tenant_id)
+
+    stranger = event("bounce", message_id="<x@else.example>", sg_message_id="other.1")
+    did = await recorded(rig, stranger)
+
+    assert did.unknown == 1
+    assert await told(db, tenant_id) == Told("sent", None, None)
+    assert await suppressed(db) == set()
+
+
+async def test_a_group_that_is_joined_again_takes_back_its_leaving_alone(
+    rig: Rig, db: "Db"
+) -> None:
+    tenant_id = await insert_tenant(db)
+    await insert_delivery(db, tenant_id)
+
+    await recorded(rig, event("group_unsubscribe"), event("group_resubscribe"))
+    assert await suppressed(db) == set()
+
+    await recorded(rig, event("group_unsubscribe"), event("unsubscribe"))
+    await recorded(rig, event("group_resubscribe"))
+    assert await suppressed(db) == {(tenant_id, "email", ADDRESS, "unsubscribed")}
+
+
+async def test_a_bad_event_loses_no_other(rig: Rig, db: "Db") -> None:
+    tenant_id = await insert_tenant(db)
+    await insert_delivery(db, tenant_id)
+
+    did = await recorded(rig, 7, {"event": []}, event("delivered"), {"event": "renamed"})
+
+    assert (did.recorded, did.skipped) == (1, 3)
+    assert (await told(db, tenant_id)).outcome == "delivered"
+
+
+async def test_what_is_no_json_is_given_up_with_a_sentence(rig: Rig) -> None:
+    payload = {**sendgrid_payload(), "body": "event=delivered"}
+
+    ended = (await rig.run(record_sendgrid_events, payload)).dead()
+
+    assert "body: is not JSON" in str(ended)
+
+
+async def test_two_deliveries_of_the_same_events_at_once_record_them_once(
+    rig: Rig, db: "Db"
+) -> None:
+    tenant_id = await insert_tenant(db)
+    await insert_delivery(db, tenant_id)
+    events = [event("processed"), event("deferred"), event("delivered")]
+
+    both = await asyncio.gather(*(recorded(rig, *events) for _ in range(2)))
+
+    assert sum(one.recorded for one in both) == sum(one.repeated for one in both) == 3
+
+
+async def test_nothing_personal_is_logged(rig: Rig, db: "Db") -> None:
+    tenant_id = await insert_tenant(db)
+    await insert_delivery(db, tenant_id)
+
+    await recorded(rig, event("bounce", reason=f"550 {ADDRESS}"), event("open"), {"event": ADDRESS})
+
+    assert ADDRESS not in str(rig.logs)
+    assert await db.fetchval("select outcome_code from deliveries") == "550"

@@ -1,0 +1,62 @@
+"""`deskhand notices`: what admins were told of."""
+
+import json
+from dataclasses import asdict
+from datetime import datetime
+
+import click
+
+from worker.cli.tools import connected, printable, run_async
+from worker.notices.notice import Notice
+from worker.notices.queries import page
+
+
+@click.command()
+@click.option("--open", "is_open", is_flag=True, help="Only those that are not over.")
+@click.option("--kind", type=click.Choice(["failures", "waiting", "unserved"]), help="Only these.")
+@click.option("--queue", help="Only of this queue.")
+@click.option("--job", help="Only of this job.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def notices(
+    *,
+    is_open: bool,
+    kind: str | None,
+    queue: str | None,
+    job: str | None,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """Failures that repeat, queues that hold too much or that nobody serves; newest first."""
+
+    async def command() -> None:
+        async with connected() as on:
+            found = await page(
+                on.db,
+                limit=limit,
+                kind=kind,  # type: ignore[arg-type]  # click has checked it
+                queue=queue,
+                job=job,
+                is_open=True if is_open else None,
+            )
+        for one in found:
+            click.echo(json.dumps(asdict(one), default=str) if as_json else printable(_line(one)))
+        if not found and not as_json:
+            click.echo("no notices")
+
+    run_async(command())
+
+
+def _line(notice: Notice) -> str:
+    given_up = f", {notice.dead} given up on" if notice.dead else ""
+    what = {
+        "failures": f"{notice.job} failed {notice.count} times ({notice.error_type}){given_up}",
+        "waiting": f"{notice.count} runs wait in {notice.queue}, {notice.most} at most",
+        "unserved": f"{notice.count} runs wait in {notice.queue}, which no worker serves",
+    }[notice.kind]
+    over = "open" if notice.closed_at is None else f"over {_time(notice.closed_at)}"
+    return f"{notice.notice_id}  {_time(notice.opened_at)}  {over}: {what}"
+
+
+def _time(at: datetime | None) -> str:
+    return "-" if at is None else f"{at:%Y-%m-%d %H:%M}"
