@@ -34,6 +34,12 @@ class SendingSettings(BaseModel):
     smtp_ca_file: Path | None = Field(
         None, description="Certificates to trust besides the system's."
     )
+    smtp_connections: int = Field(
+        8, ge=1, le=100, description="At most so many at once of a worker, kept between mails."
+    )
+    smtp_mails_per_connection: int = Field(
+        100, ge=1, description="A connection is closed after so many."
+    )
     sendgrid_api_key: SecretStr | None = Field(None, description="With EMAIL_PROVIDER=sendgrid.")
     sendgrid_url: AnyHttpUrl = Field(
         AnyHttpUrl("https://api.sendgrid.com"),
@@ -108,6 +114,8 @@ class SendingSettings(BaseModel):
             password=self.smtp_password,
             security=self.smtp_security,
             ca_file=self.smtp_ca_file,
+            connections=self.smtp_connections,
+            mails_per_connection=self.smtp_mails_per_connection,
         )
 
     @property

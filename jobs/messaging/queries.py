@@ -11,7 +11,7 @@ from jobs.messaging.core.override import Override
 if TYPE_CHECKING:
     import asyncpg
 
-    from jobs.kit.context import Connection
+    from jobs.kit.sending import Connection
 
     Database: TypeAlias = asyncpg.Pool[asyncpg.Record] | Connection
 
