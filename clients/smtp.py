@@ -13,7 +13,12 @@ from typing import Literal, Self
 import aiosmtplib
 from pydantic import BaseModel, ConfigDict, SecretStr, model_validator
 
-from clients.errors import DeliveryUnknownError, RequestRejectedError, ServiceUnavailableError
+from clients.errors import (
+    DeliveryUnknownError,
+    RecipientUnreachableError,
+    RequestRejectedError,
+    ServiceUnavailableError,
+)
 from clients.handover import Before, nothing
 from clients.mail import Mail, Sender, without_addresses
 from clients.mime import is_small, written_message
@@ -25,7 +30,12 @@ _LOGIN_TROUBLE = frozenset({530, 534, 535, 538})
 _PERMANENT = range(500, 600)
 _TEMPORARY = range(400, 500)
 _DONE, _GO_ON, _CLOSING = 250, 354, 421
+_TO_RCPT = 1
 _EXPECTED = ({_DONE}, {_DONE, 251}, {_GO_ON})  # to MAIL, RCPT, DATA; 251: it will forward
+# RFC 5321 4.2.3, and RFC 3463 with the reason behind it.
+_NO_MAILBOX = frozenset({550, 551, 553})
+_STATUS = re.compile(r"5\.\d{1,3}\.\d{1,3}")
+_DISABLED = "5.2.1"
 _QUEUE_ID = re.compile(r"\bqueued as (\S+)", re.IGNORECASE)
 
 
@@ -175,7 +185,7 @@ class Smtp:
         if refused is None or (was_kept and refused.code == _CLOSING):
             raise ConnectionGoneError("it hung up")
         self._give_back(connection, refused)
-        raise _refusal(refused)
+        raise _refusal(refused, is_recipient=replies.index(refused) == _TO_RCPT)
 
     async def _hand_over(self, connection: SmtpConnection, message: bytes) -> Reply:
         """Raises DeliveryUnknownError when there is no reply to a message that was sent."""
@@ -209,12 +219,14 @@ def _tls_context(settings: SmtpSettings) -> ssl.SSLContext | None:
 
 
 def _refusal(
-    reply: Reply, *, is_sent: bool = False
+    reply: Reply, *, is_sent: bool = False, is_recipient: bool = False
 ) -> ServiceUnavailableError | RequestRejectedError:
     """What it means; without a cause, which would hold the address."""
     answer = f"{reply.code} {without_addresses(reply.text)}"
     if reply.code in _LOGIN_TROUBLE:
         return ServiceUnavailableError(f"the mail relay wants another login: {answer}")
+    if is_recipient and _is_of_address(reply):
+        return RecipientUnreachableError(f"no mail reaches this address: {answer}")
     if reply.code in _PERMANENT:
         return RequestRejectedError(f"the mail relay refused the mail: {answer}")
     if is_sent and reply.code not in _TEMPORARY:
@@ -224,6 +236,14 @@ def _refusal(
 
 def _gone(error: ConnectionGoneError) -> ServiceUnavailableError:
     return ServiceUnavailableError(f"the mail relay went away before the mail: {_reason(error)}")
+
+
+def _is_of_address(reply: Reply) -> bool:
+    """Is it the mailbox, and not what the relay thinks of us? RFC 3463 tells, where it is used."""
+    status = _STATUS.match(reply.text)
+    return reply.code in _NO_MAILBOX and (
+        status is None or status[0].startswith("5.1.") or status[0] == _DISABLED
+    )
 
 
 def _reason(error: Exception) -> str:

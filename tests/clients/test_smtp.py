@@ -9,6 +9,7 @@ from pydantic import SecretStr, ValidationError
 
 from clients.errors import (
     DeliveryUnknownError,
+    RecipientUnreachableError,
     RequestRejectedError,
     ServiceError,
     ServiceUnavailableError,
@@ -72,7 +73,7 @@ async def test_the_relays_queue_id_comes_back(make_smtp: MakeSmtp) -> None:
     [
         ("451 4.7.1 Greylisted, come back later", ServiceUnavailableError),
         ("421 4.3.2 Shutting down", ServiceUnavailableError),
-        ("550 5.1.1 <sukru@tenant.example>: no such user", RequestRejectedError),
+        ("550 5.7.1 <sukru@tenant.example>: not from you", RequestRejectedError),
         ("552 5.3.4 Message too big", RequestRejectedError),
         ("530 5.7.0 Authentication required", ServiceUnavailableError),
     ],
@@ -139,6 +140,29 @@ async def test_connection_and_login_are_used_again(relay: SmtpRelay, make_smtp: 
         await smtp.send(MAIL, message_id=MESSAGE_ID)
 
     assert (relay.connections, relay.logins, len(relay.messages)) == (1, 1, 3)
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_of_address"),
+    [
+        ("550 5.1.1 no such user", True),
+        ("550 No such user here", True),
+        ("551 5.1.6 moved", True),
+        ("550 5.2.1 mailbox disabled", True),
+        ("550 5.7.1 relaying denied", False),
+        ("552 5.2.2 over quota", False),
+        ("554 5.7.1 we do not like you", False),
+    ],
+)
+async def test_a_mailbox_that_there_is_not_is_no_fault_of_the_mail(
+    relay: SmtpRelay, make_smtp: MakeSmtp, answer: str, *, is_of_address: bool
+) -> None:
+    relay.trouble["RCPT"] = answer
+
+    error = await refusal(make_smtp())
+
+    assert isinstance(error, RequestRejectedError)
+    assert isinstance(error, RecipientUnreachableError) is is_of_address
 
 
 async def test_a_refused_mail_does_not_cost_the_connection(

@@ -1,7 +1,7 @@
 """The worker of appointment reminders, from the call that starts it to what arrives."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -9,9 +9,7 @@ from uuid import UUID
 import httpx
 import pytest
 import trustme
-from pydantic import SecretStr
 
-from clients.twilio import Twilio, TwilioSettings
 from tests.clients.stand_ins.smtp_relay import SmtpRelay, smtp_relay
 from tests.clients.stand_ins.twilio import (
     ACCOUNT_SID,
@@ -47,19 +45,18 @@ async def outside(start_worker: StartWorker) -> AsyncIterator[Outside]:
     async with (
         smtp_relay(trustme.CA(), security="none", has_auth=False) as relay,
         twilio_server() as twilio,
-        httpx.AsyncClient() as http,
     ):
-        worker = await start_worker(
+        await start_worker(
             email_provider="smtp",
             smtp_host="127.0.0.1",
             smtp_port=relay.port,
             smtp_security="none",
+            sms_provider="twilio",
+            twilio_account_sid=ACCOUNT_SID,
+            twilio_auth_token=AUTH_TOKEN,
+            twilio_from=FROM,
+            twilio_url=twilio.url,
         )
-        account = TwilioSettings(
-            account_sid=ACCOUNT_SID, auth_token=SecretStr(AUTH_TOKEN), sender=FROM, url=twilio.url
-        )
-        resources = worker.ctx["resources"]
-        worker.ctx["resources"] = replace(resources, sms=Twilio(account, http=http))
         yield Outside(relay, twilio)
 
 
