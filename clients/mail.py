@@ -5,11 +5,7 @@ A provider sends what it is given once per call and never retries: the runner do
 
 import re
 from dataclasses import dataclass, field
-from datetime import datetime
-from email import policy
-from email.headerregistry import Address
-from email.message import EmailMessage
-from email.utils import format_datetime, parseaddr
+from email.utils import parseaddr
 from typing import Literal, Protocol, Self
 
 from clients.errors import RequestRejectedError
@@ -179,69 +175,6 @@ def list_headers(mail: Mail, sender: Sender) -> dict[str, str]:
     if mail.unsubscribe_url.startswith("https://"):
         headers["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
     return headers
-
-
-def build_message(mail: Mail, sender: Sender, *, message_id: str, date: datetime) -> EmailMessage:
-    """The mail as RFC 5322 wants it: text, HTML and event as alternatives, then the files.
-
-    `sender` is the provider's, for a mail that has none. `message_id` is `<unique@domain>`; `date`
-    is aware. All parts are 7-bit, so any server takes it.
-    """
-    _require(bool(re.fullmatch(r"<[!-;=?-~]+@[!-;=?-~]+>", message_id)), "message_id: not one")
-    sender = mail.sender or sender
-    message = EmailMessage(policy=policy.SMTP)
-    message["From"] = Address(display_name=sender.name, addr_spec=sender.address)
-    message["To"] = Address(display_name=mail.to_name, addr_spec=mail.address)
-    if mail.reply_to is not None:
-        message["Reply-To"] = Address(addr_spec=ascii_address(mail.reply_to) or "")
-    message["Subject"] = mail.subject
-    message["Date"] = format_datetime(date)
-    message["Message-ID"] = message_id
-    for name, value in list_headers(mail, sender).items():
-        message[name] = _LinkHeader(name, value)
-    message["Auto-Submitted"] = "auto-generated"  # RFC 3834: nobody's autoresponder answers
-    message.set_content(mail.text, cte="quoted-printable")
-    if mail.html:
-        message.add_alternative(mail.html, subtype="html", cte="quoted-printable")
-    if mail.event is not None:
-        message.add_alternative(
-            mail.event.content,
-            subtype="calendar",
-            cte="base64",  # keeps its line breaks as they are
-            params={"method": mail.event.method},
-        )
-    for attachment in mail.files:
-        maintype, _, subtype = attachment.content_type.partition("/")
-        message.add_attachment(
-            attachment.content, maintype=maintype, subtype=subtype, filename=attachment.filename
-        )
-    message["Content-Language"] = mail.language  # last: set earlier, it moves to the text part
-    return message
-
-
-def written_message(mail: Mail, sender: Sender, *, message_id: str, date: datetime) -> bytes:
-    """The bytes of `build_message`. Ten megabytes take half a second: not on the event loop."""
-    return build_message(mail, sender, message_id=message_id, date=date).as_bytes()
-
-
-class _LinkHeader(str):
-    """A header whose links stay whole.
-
-    The stdlib folds a link of more than 78 characters into encoded words, which no mail program
-    decodes there; so this one breaks between links only.
-    """
-
-    __slots__ = ("name",)
-    name: str
-
-    def __new__(cls, name: str, value: str) -> Self:
-        header = super().__new__(cls, value)
-        header.name = name
-        return header
-
-    def fold(self, *, policy: policy.EmailPolicy) -> str:
-        folded = self.replace(", ", f",{policy.linesep} ")
-        return f"{self.name}: {folded}{policy.linesep}"
 
 
 def _require(condition: bool, sentence: str) -> None:  # noqa: FBT001 - reads like assert

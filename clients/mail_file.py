@@ -11,7 +11,8 @@ from pathlib import Path
 
 from clients.errors import ServiceUnavailableError
 from clients.handover import Before, nothing
-from clients.mail import Mail, Sender, written_message
+from clients.mail import Mail, Sender
+from clients.mime import written_message
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import ssl
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Literal, Self
 
@@ -19,17 +20,22 @@ from clients.errors import (
     ServiceUnavailableError,
 )
 from clients.handover import Before, nothing
-from clients.mail import Mail, Sender, without_addresses, written_message
+from clients.mail import Mail, Sender, without_addresses
+from clients.mime import is_small, written_message
+from clients.smtp_connection import ConnectionGoneError, Reply, SmtpConnection
+from clients.smtp_pool import SmtpPool
 
 # RFC 4954: who we are is the trouble, not this mail. Somebody has to correct the settings.
 _LOGIN_TROUBLE = frozenset({530, 534, 535, 538})
 _PERMANENT = range(500, 600)
 _TEMPORARY = range(400, 500)
+_DONE, _GO_ON, _CLOSING = 250, 354, 421
+_TO_RCPT = 1
+_EXPECTED = ({_DONE}, {_DONE, 251}, {_GO_ON})  # to MAIL, RCPT, DATA; 251: it will forward
 # RFC 5321 4.2.3, and RFC 3463 with the reason behind it.
 _NO_MAILBOX = frozenset({550, 551, 553})
 _STATUS = re.compile(r"5\.\d{1,3}\.\d{1,3}")
 _DISABLED = "5.2.1"
-_CHECK_TIMEOUT = 5.0  # seconds to find out that a kept connection is dead
 _QUEUE_ID = re.compile(r"\bqueued as (\S+)", re.IGNORECASE)
 
 
@@ -40,6 +46,8 @@ class SmtpSettings(BaseModel):
     timeout       seconds for each step up to DATA
     data_timeout  seconds for the answer to a mail: relays scan it first (RFC 5321 4.5.3.2.6)
     connections   at most so many at once, kept between mails
+    mails_per_connection   after so many it is closed: relays do not like to be held for good
+    idle_timeout  seconds until a kept connection is closed, before the relay does
     """
 
     model_config = ConfigDict(hide_input_in_errors=True)
@@ -52,7 +60,9 @@ class SmtpSettings(BaseModel):
     ca_file: Path | None = None
     timeout: float = 30
     data_timeout: float = 120
-    connections: int = 4
+    connections: int = 8
+    mails_per_connection: int = 100
+    idle_timeout: float = 30
 
     @model_validator(mode="after")
     def _keeps_the_password(self) -> Self:
@@ -77,52 +87,44 @@ class Smtp:
         self._clock = clock
         self._tls = _tls_context(settings)
         self._slots = asyncio.Semaphore(settings.connections)
-        self._kept: list[aiosmtplib.SMTP] = []
+        self._pool = SmtpPool(
+            self._connected,
+            mails_per_connection=settings.mails_per_connection,
+            idle_timeout=settings.idle_timeout,
+        )
 
     async def send(self, mail: Mail, *, message_id: str, before: Before = nothing) -> str:
-        """Returns the relay's queue id, or its whole answer when it names none."""
-        message = await asyncio.to_thread(
-            written_message, mail, self.sender, message_id=message_id, date=self._clock()
-        )
+        """Returns the relay's queue id, or its whole answer when it names none.
+
+        `before` is awaited when the relay waits for the message: it delivers nothing of which it
+        has not seen the end, so leaving then is harmless.
+        """
+        message = await self._written(mail, message_id)
         async with self._slots:
-            connection = await self._checked_out()
+            connection = await self._announced(mail, len(message))
             try:
-                await self._announce(connection, mail, len(message))
                 await before()
-                answer = await self._hand_over(connection, message)
-            except RequestRejectedError:
-                self._kept.append(connection)  # it refused a mail, and is as good as before
-                raise
+                reply = await self._hand_over(connection, message)
             except BaseException:
-                connection.close()
+                connection.dialogue.abort("interrupted")
                 raise
-            self._kept.append(connection)
-        queued = _QUEUE_ID.search(answer)
-        return queued[1] if queued else without_addresses(answer)
+            connection.is_clean = reply.code == _DONE
+            self._give_back(connection, reply)
+        if not connection.is_clean:
+            raise _refusal(reply, is_sent=True)
+        queued = _QUEUE_ID.search(reply.text)
+        return queued[1] if queued else without_addresses(reply.text)
 
     async def aclose(self) -> None:
-        while self._kept:
-            connection = self._kept.pop()
-            with suppress(aiosmtplib.SMTPException, OSError):
-                await connection.quit(timeout=_CHECK_TIMEOUT)
-            connection.close()
+        await self._pool.aclose()
 
-    async def _checked_out(self) -> aiosmtplib.SMTP:
-        """A kept connection that still answers, else a new one."""
-        while self._kept:
-            connection = self._kept.pop()
-            try:
-                await connection.rset(timeout=_CHECK_TIMEOUT)
-            except (aiosmtplib.SMTPException, OSError):
-                connection.close()
-            except BaseException:
-                connection.close()
-                raise
-            else:
-                return connection
-        return await self._connected()
+    async def _written(self, mail: Mail, message_id: str) -> bytes:
+        write = partial(
+            written_message, mail, self.sender, message_id=message_id, date=self._clock()
+        )
+        return write() if is_small(mail) else await asyncio.to_thread(write)
 
-    async def _connected(self) -> aiosmtplib.SMTP:
+    async def _connected(self) -> SmtpConnection:
         wanted = self._settings
         connection = aiosmtplib.SMTP(
             hostname=wanted.host,
@@ -136,7 +138,7 @@ class Smtp:
             tls_context=self._tls,
         )
         try:
-            await connection.connect()
+            return await SmtpConnection.open(connection)
         except aiosmtplib.SMTPAuthenticationError as error:
             raise ServiceUnavailableError(
                 f"the mail relay refused SMTP_USERNAME and SMTP_PASSWORD ({error.code})"
@@ -145,33 +147,65 @@ class Smtp:
             raise ServiceUnavailableError(f"no mail relay: it answered {error.code}") from None
         except (aiosmtplib.SMTPException, OSError) as error:
             raise ServiceUnavailableError(f"no mail relay: {_reason(error)}") from error
-        return connection
 
-    async def _announce(self, connection: aiosmtplib.SMTP, mail: Mail, size: int) -> None:
-        """The envelope. Refusals lose their cause: it holds the address."""
-        sender = mail.sender or self.sender
+    async def _announced(self, mail: Mail, size: int) -> SmtpConnection:
+        """A connection whose relay waits for the message."""
+        connection = await self._pool.take()
+        if connection.mails:
+            with suppress(ConnectionGoneError):
+                return await self._announced_on(connection, mail, size)
+            connection = await self._connected()  # the relay closed the kept one; nothing was sent
         try:
-            # RFC 1870: a relay refuses what is too big before DATA.
-            options = [f"SIZE={size}"] if connection.supports_extension("size") else []
-            await connection.mail(sender.address, options=options)
-            await connection.rcpt(mail.address)
-        except aiosmtplib.SMTPResponseException as error:
-            raise _refusal(error) from None
-        except (aiosmtplib.SMTPException, OSError) as error:
-            raise ServiceUnavailableError(
-                f"the mail relay went away before the mail: {_reason(error)}"
-            ) from error
+            return await self._announced_on(connection, mail, size)
+        except ConnectionGoneError as error:
+            raise _gone(error) from error
 
-    async def _hand_over(self, connection: aiosmtplib.SMTP, message: bytes) -> str:
+    async def _announced_on(
+        self, connection: SmtpConnection, mail: Mail, size: int
+    ) -> SmtpConnection:
+        """Raises ConnectionGoneError, and what a refusal means."""
+        was_kept, connection.is_clean = connection.mails > 0, False
+        connection.mails += 1
+        # RFC 1870: a relay refuses what is too big before DATA.
+        told_size = f" SIZE={size}" if "size" in connection.extensions else ""
+        sender = (mail.sender or self.sender).address
+        commands = (f"MAIL FROM:<{sender}>{told_size}", f"RCPT TO:<{mail.address}>", "DATA")
+        lines = [f"{command}\r\n".encode("ascii") for command in commands]
         try:
-            answer = await connection.data(message, timeout=self._settings.data_timeout)
-        except aiosmtplib.SMTPResponseException as error:
-            raise _refusal(error, is_sent=True) from None
-        except (aiosmtplib.SMTPException, OSError) as error:
+            replies = await connection.envelope(lines, within=self._settings.timeout)
+        except BaseException:
+            connection.dialogue.abort("interrupted")
+            raise
+        answered = zip(replies, _EXPECTED, strict=False)
+        refused = next((reply for reply, good in answered if reply.code not in good), None)
+        if refused is None and len(replies) == len(commands):
+            return connection
+        if replies[-1].code == _GO_ON:  # a refused mail, and yet the relay waits for its message
+            connection.dialogue.abort("refused")
+        if refused is None or (was_kept and refused.code == _CLOSING):
+            raise ConnectionGoneError("it hung up")
+        self._give_back(connection, refused)
+        raise _refusal(refused, is_recipient=replies.index(refused) == _TO_RCPT)
+
+    async def _hand_over(self, connection: SmtpConnection, message: bytes) -> Reply:
+        """Raises DeliveryUnknownError when there is no reply to a message that was sent."""
+        if not connection.dialogue.is_open:
+            raise _gone(ConnectionGoneError("it hung up"))
+        dotted = message.replace(b"\r\n.", b"\r\n..")  # RFC 5321 4.5.2; none begins with a dot
+        try:
+            (reply,) = await connection.dialogue.ask(
+                dotted + b".\r\n", replies=1, within=self._settings.data_timeout
+            )
+        except ConnectionGoneError as error:
             raise DeliveryUnknownError(
                 f"the mail relay took the mail and never answered: {_reason(error)}"
             ) from error
-        return answer.message
+        return reply
+
+    def _give_back(self, connection: SmtpConnection, reply: Reply) -> None:
+        if reply.code in _LOGIN_TROUBLE:
+            connection.dialogue.abort("it forgot the login")
+        self._pool.give_back(connection)
 
 
 def _tls_context(settings: SmtpSettings) -> ssl.SSLContext | None:
@@ -185,24 +219,29 @@ def _tls_context(settings: SmtpSettings) -> ssl.SSLContext | None:
 
 
 def _refusal(
-    error: aiosmtplib.SMTPResponseException, *, is_sent: bool = False
+    reply: Reply, *, is_sent: bool = False, is_recipient: bool = False
 ) -> ServiceUnavailableError | RequestRejectedError:
-    answer = f"{error.code} {without_addresses(error.message)}"
-    if error.code in _LOGIN_TROUBLE:
+    """What it means; without a cause, which would hold the address."""
+    answer = f"{reply.code} {without_addresses(reply.text)}"
+    if reply.code in _LOGIN_TROUBLE:
         return ServiceUnavailableError(f"the mail relay wants another login: {answer}")
-    if isinstance(error, aiosmtplib.SMTPRecipientRefused) and _is_of_address(error):
+    if is_recipient and _is_of_address(reply):
         return RecipientUnreachableError(f"no mail reaches this address: {answer}")
-    if error.code in _PERMANENT:
+    if reply.code in _PERMANENT:
         return RequestRejectedError(f"the mail relay refused the mail: {answer}")
-    if is_sent and error.code not in _TEMPORARY:
+    if is_sent and reply.code not in _TEMPORARY:
         return DeliveryUnknownError(f"the mail relay's answer to the mail is not clear: {answer}")
     return ServiceUnavailableError(f"the mail relay cannot take the mail now: {answer}")
 
 
-def _is_of_address(error: aiosmtplib.SMTPRecipientRefused) -> bool:
+def _gone(error: ConnectionGoneError) -> ServiceUnavailableError:
+    return ServiceUnavailableError(f"the mail relay went away before the mail: {_reason(error)}")
+
+
+def _is_of_address(reply: Reply) -> bool:
     """Is it the mailbox, and not what the relay thinks of us? RFC 3463 tells, where it is used."""
-    status = _STATUS.match(error.message)
-    return error.code in _NO_MAILBOX and (
+    status = _STATUS.match(reply.text)
+    return reply.code in _NO_MAILBOX and (
         status is None or status[0].startswith("5.1.") or status[0] == _DISABLED
     )
 

@@ -1,9 +1,6 @@
 """Opens what all attempts share into ARQ's startup context, and closes it in reverse."""
 
 import asyncio
-import os
-import shutil
-import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import (
     AbstractContextManager,
@@ -28,7 +25,7 @@ from clients.object_storage import ObjectStorage
 from clients.sms import SmsProvider
 from clients.webhook import Webhook
 from jobs.kit import Enqueued, Job, JobContext, Payload, Run, all_jobs
-from jobs.kit.context import Mailer, Meter, Poster, Texter
+from jobs.kit.sending import Mailer, Meter, Poster, Texter
 from worker.clock import utc_now
 from worker.codec import ORIGIN
 from worker.deliveries import RecordedMailer, RecordedPoster, RecordedTexter
@@ -39,6 +36,7 @@ from worker.outbox import enqueue_in, enqueue_many_in
 from worker.outbox.queries import Connection
 from worker.providers import mail_provider, sms_provider, webhook
 from worker.records import OUTBOX, row_id_of
+from worker.scratch import scratch_folder, scratch_root
 from worker.settings import Settings
 from worker.startup import StartupError, until_it_answers
 from worker.telemetry.logs import get_logger
@@ -99,7 +97,7 @@ class Resources:
 
     def scratch_folder(self) -> AbstractContextManager[Path]:
         """A folder that is gone when the `with` ends."""
-        return _scratch(self.scratch)
+        return scratch_folder(self.scratch)
 
     @contextmanager
     def holding(self, row_id: int | None) -> Iterator[None]:
@@ -178,7 +176,7 @@ async def open_resources(
             sms=sms,
             meter=meter,
             offload=Offloader(),
-            scratch=stack.enter_context(_scratch_root(settings.var_dir / "tmp")),
+            scratch=stack.enter_context(scratch_root(settings.var_dir / "tmp")),
             pool=pool,
             clock=clock,
             links=str(settings.public_url or settings.sidecar_url).rstrip("/"),
@@ -279,28 +277,3 @@ async def _try_database(dsn: str) -> None:
         sentence = f"PostgreSQL (DATABASE_URL) refuses us: {type(error).__name__}"
         raise StartupError(sentence) from None
     await connection.close(timeout=5)
-
-
-@contextmanager
-def _scratch_root(parent: Path) -> Iterator[Path]:
-    """A directory of this process; also sweeps those that killed processes left behind."""
-    parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for left in parent.iterdir():
-        if (
-            left.name.isdigit()
-            and not Path("/proc", left.name).exists()
-            and Path("/proc/1").exists()
-        ):
-            shutil.rmtree(left, ignore_errors=True)
-    root = parent / str(os.getpid())
-    root.mkdir(mode=0o700, exist_ok=True)
-    try:
-        yield root
-    finally:
-        shutil.rmtree(root, ignore_errors=True)
-
-
-@contextmanager
-def _scratch(root: Path) -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(dir=root, ignore_cleanup_errors=True) as path:
-        yield Path(path)

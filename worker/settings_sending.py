@@ -1,6 +1,7 @@
 """Settings of what leaves the house, and of where files are kept."""
 
 import base64
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -33,6 +34,12 @@ class SendingSettings(BaseModel):
     )
     smtp_ca_file: Path | None = Field(
         None, description="Certificates to trust besides the system's."
+    )
+    smtp_connections: int = Field(
+        8, ge=1, le=100, description="At most so many at once of a worker, kept between mails."
+    )
+    smtp_mails_per_connection: int = Field(
+        100, ge=1, description="A connection is closed after so many."
     )
     sendgrid_api_key: SecretStr | None = Field(None, description="With EMAIL_PROVIDER=sendgrid.")
     sendgrid_url: AnyHttpUrl = Field(
@@ -67,6 +74,14 @@ class SendingSettings(BaseModel):
     twilio_webhook_shared_key: SecretStr | None = Field(
         None, description="Where Twilio signs webhooks with HMAC-SHA256 and a shared key."
     )
+
+    @field_validator("sendgrid_api_key", "twilio_auth_token")
+    @classmethod
+    def _fits_a_header(cls, value: SecretStr | None) -> SecretStr | None:
+        """Secret files end with a line break, which is none of it."""
+        if value is not None and not re.fullmatch(r"[!-~]+", value.get_secret_value().strip()):
+            raise ValueError("has characters that none has, or nothing else: copy it anew")
+        return value
 
     @field_validator("sendgrid_webhook_public_key")
     @classmethod
@@ -108,6 +123,8 @@ class SendingSettings(BaseModel):
             password=self.smtp_password,
             security=self.smtp_security,
             ca_file=self.smtp_ca_file,
+            connections=self.smtp_connections,
+            mails_per_connection=self.smtp_mails_per_connection,
         )
 
     @property

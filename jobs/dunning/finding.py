@@ -14,7 +14,7 @@ from jobs.kit import JobContext
 from jobs.messaging.profile import profile_of
 
 if TYPE_CHECKING:
-    from jobs.kit.context import Connection
+    from jobs.kit.sending import Connection
 
 _PAGE = 500
 

@@ -15,13 +15,13 @@ from jobs.dunning.core.stages import DEFAULTS, MOST_STAGES, Stage
 from jobs.dunning.core.words import reminder_values
 from jobs.dunning.sending import Reminder, send, tenant_zone
 from jobs.kit import Cancel, JobContext, LegacyPayload, job
-from jobs.kit.context import Recording
+from jobs.kit.sending import Recording
 from jobs.messaging.core.channels import Channel
 from jobs.messaging.limits import MAIL_LIMITS, SMS_LIMITS
 from jobs.messaging.profile import Profile, profile_of
 
 if TYPE_CHECKING:
-    from jobs.kit.context import Connection
+    from jobs.kit.sending import Connection
 
 
 class PaymentReminder(LegacyPayload):

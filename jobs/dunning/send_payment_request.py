@@ -16,13 +16,13 @@ from jobs.dunning.core.words import reminder_values
 from jobs.dunning.sending import Reminder, send, tenant_zone
 from jobs.dunning.turns.queries import channels_of_turn, record_channel
 from jobs.kit import Cancel, JobContext, LegacyPayload, job
-from jobs.kit.context import Recording
+from jobs.kit.sending import Recording
 from jobs.messaging.core.channels import Channel
 from jobs.messaging.limits import MAIL_LIMITS, SMS_LIMITS
 from jobs.messaging.profile import profile_of
 
 if TYPE_CHECKING:
-    from jobs.kit.context import Connection
+    from jobs.kit.sending import Connection
 
 _MOST_DAYS = 36_500
 

@@ -14,7 +14,7 @@ from jobs.dunning.core.cases import Contact
 from jobs.dunning.core.stages import Stage, ways
 from jobs.dunning.turns.queries import give_back_turn, take_turn
 from jobs.kit import Cancel, JobContext, Snooze
-from jobs.kit.context import Recording
+from jobs.kit.sending import Recording
 from jobs.messaging.catalogue import kind_of
 from jobs.messaging.core.channels import Channel, Choice
 from jobs.messaging.core.recipient import Recipient

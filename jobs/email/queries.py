@@ -13,7 +13,7 @@ from jobs.messaging.core.recipient import Recipient
 if TYPE_CHECKING:
     import asyncpg
 
-    from jobs.kit.context import Connection
+    from jobs.kit.sending import Connection
 
 
 _TENANTS = 100  # a page

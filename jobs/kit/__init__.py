@@ -1,6 +1,6 @@
 """The words with which a job is declared."""
 
-from jobs.kit.context import DeliveryReceipt, Enqueued, JobContext, OffloadError, Run
+from jobs.kit.context import Enqueued, JobContext, OffloadError, Run
 from jobs.kit.declare import DeclarationError, job
 from jobs.kit.discover import all_jobs, discover
 from jobs.kit.job import Job, PayloadError
@@ -10,6 +10,7 @@ from jobs.kit.payload import LegacyPayload, Payload, TenantPayload, WebhookDeliv
 from jobs.kit.queue import QUEUES, Queue, queue_key
 from jobs.kit.retry import Exponential, Fixed, Retry
 from jobs.kit.schedule import Cron, Every, OnDemand, Schedule, Setting, Tick, setting
+from jobs.kit.sending import DeliveryReceipt
 from jobs.kit.stopping import is_stopping
 
 __all__ = [

@@ -5,27 +5,23 @@ from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import httpx
 from structlog.typing import FilteringBoundLogger
 
-from clients.mail import Mail, Sender
+from clients.mail import Sender
 from clients.object_storage import ObjectStorage
-from clients.sms import Sms
-from clients.webhook import WebhookEvent
 from jobs.kit.payload import Payload
+from jobs.kit.sending import Mailer, Meter, Poster, Texter
 
 if TYPE_CHECKING:
     import asyncpg
 
     from jobs.kit.job import Job
-
-    Connection = (
-        asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
-    )
+    from jobs.kit.sending import Connection
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -62,67 +58,6 @@ class Enqueued:
     is_new: bool
     is_cached: bool = False
     is_merged: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class DeliveryReceipt:
-    """What became of one message: `sent`, `already_sent` or `suppressed`."""
-
-    status: str
-    message_id: str
-    provider: str
-
-
-# Written in the transaction that says that a message was sent; must stand being done twice.
-Recording: TypeAlias = Callable[["Connection"], Awaitable[None]]
-
-
-class Mailer(Protocol):
-    """Sends a mail at most once per (tenant, key, recipient), whatever happens in between.
-
-    `recording` is awaited with the connection on which the mail is marked as sent, and again when
-    it was sent before. Raises what the provider raises, RateLimited when it is asked too often,
-    Snooze while another run may be sending it, RequestRejectedError when an earlier attempt may
-    have.
-    """
-
-    async def send(
-        self, mail: Mail, *, key: str, recording: Recording | None = None
-    ) -> DeliveryReceipt: ...
-
-
-class Texter(Protocol):
-    """Sends an SMS, with the promises of a Mailer."""
-
-    async def send(
-        self, sms: Sms, *, key: str, recording: Recording | None = None
-    ) -> DeliveryReceipt: ...
-
-
-class Poster(Protocol):
-    """Posts an event to the webhook of the settings, with the promises of a Mailer."""
-
-    async def send(
-        self, event: WebhookEvent, *, key: str, recording: Recording | None = None
-    ) -> DeliveryReceipt: ...
-
-
-class Meter(Protocol):
-    """Counts what people ask about. Labels are closed sets, never ids or addresses."""
-
-    def email(self, *, provider: str, template: str, status: str) -> None: ...
-
-    def sms(self, *, provider: str, template: str, status: str) -> None: ...
-
-    def webhook(self, *, target: str, status: str) -> None: ...
-
-    def outcome(self, *, provider: str, outcome: str) -> None: ...
-
-    def skipped(self, *, channel: str, template: str, reason: str) -> None: ...
-
-    def template_failed(self, *, channel: str, template: str) -> None: ...
-
-    def sync(self, *, integration: str, operation: str, status: str, **records: int) -> None: ...
 
 
 class OffloadError(Exception):

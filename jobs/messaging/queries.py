@@ -11,7 +11,7 @@ from jobs.messaging.core.override import Override
 if TYPE_CHECKING:
     import asyncpg
 
-    from jobs.kit.context import Connection
+    from jobs.kit.sending import Connection
 
     Database: TypeAlias = asyncpg.Pool[asyncpg.Record] | Connection
 
@@ -132,7 +132,7 @@ async def store_override(
 
     Its own `version` does not matter. Raises TooManyVersionsError.
     """
-    if not await _lock_tenant(connection, tenant_id):
+    if not await lock_tenant(connection, tenant_id):
         return None
     newest = await connection.fetchval(
         """
@@ -165,7 +165,7 @@ async def store_override(
 
 async def activate(connection: "Connection", tenant_id: UUID, key: Key, version: int) -> bool:
     """Have this version take effect; false when there is none."""
-    await _lock_tenant(connection, tenant_id)
+    await lock_tenant(connection, tenant_id)
     is_there = await connection.fetchval(
         """
         select true from message_templates
@@ -261,8 +261,8 @@ async def active_versions(
     return [(Key(row["name"], row["language"], row["channel"]), row["version"]) for row in rows]
 
 
-async def _lock_tenant(connection: "Connection", tenant_id: UUID) -> bool:
-    """One after the other: two new versions at once would get the same number."""
+async def lock_tenant(connection: "Connection", tenant_id: UUID) -> bool:
+    """One after the other: two new versions at once would get the same number. False: no tenant."""
     return bool(
         await connection.fetchval(
             "select true from tenants where tenant_id = $1 for no key update", tenant_id

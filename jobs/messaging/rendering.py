@@ -57,6 +57,7 @@ TROUBLES = (
     RecursionError,
     MemoryError,
 )
+_BLANK_LINES = re.compile(r"\n{3,}")
 _UNDEFINED = re.compile(r"'(?P<name>[A-Za-z_]\w*)' is undefined|has no attribute '(?P<part>\w+)'")
 _PARTS: dict[Channel, tuple[str, ...]] = {"email": ("subject", "txt", "html"), "sms": ("sms",)}
 
@@ -138,8 +139,9 @@ def one_line(text: str) -> str:
 
 
 def mail_text(text: str) -> str:
-    """A text part with one line break at its end."""
-    return text.strip() + "\n"
+    """A text part with one line break at its end, and never two blank lines."""
+    lines = "\n".join(line.rstrip() if line.strip() != "--" else line for line in text.split("\n"))
+    return _BLANK_LINES.sub("\n\n", lines).strip() + "\n"
 
 
 def sms_text(text: str) -> str:

@@ -31,7 +31,6 @@ class Step:
     delay: timedelta
     channel: StepChannel
     template: str
-    personalise: bool = False
 
 
 @dataclass(frozen=True, slots=True)

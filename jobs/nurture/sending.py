@@ -6,7 +6,7 @@ from typing import Literal
 
 from clients.errors import RecipientUnreachableError
 from jobs.kit import JobContext, Snooze
-from jobs.kit.context import Recording
+from jobs.kit.sending import Recording
 from jobs.messaging.catalogue import kind_of
 from jobs.messaging.core.channels import Channel
 from jobs.messaging.profile import Profile

@@ -1,7 +1,8 @@
-"""A way to a unix socket that takes 1 ms longer in each direction, as a network would.
+"""A way to a server that takes longer in each direction, as a network would.
 
-    python -m tests.benchmarks.proxy SOCKET PARENT
+    python -m tests.benchmarks.proxy SERVER PARENT [MILLISECONDS]
 
+SERVER is a unix socket, or a port of 127.0.0.1; it takes 1 ms more each way unless told otherwise.
 Prints the TCP port of 127.0.0.1 where it listens, and ends with the process PARENT. What is on its
 way does not hold up what follows: throughput is not limited. asyncio's usual selector rounds
 timeouts up to whole milliseconds, select(2) does not.
@@ -12,16 +13,18 @@ import os
 import selectors
 import sys
 from collections import deque
+from functools import partial
 
 from typing_extensions import override
 
-DELAY = 0.001  # seconds, each way
+DELAY = 0.001  # seconds, each way, unless told otherwise
 
 
 class OneWay(asyncio.Protocol):
     """Passes on what arrives to `other`, later."""
 
-    def __init__(self) -> None:
+    def __init__(self, delay: float) -> None:
+        self._delay = delay
         self._loop = asyncio.get_running_loop()
         self._waiting: deque[tuple[float, bytes]] = deque()
         self._transport: asyncio.Transport | None = None
@@ -34,7 +37,7 @@ class OneWay(asyncio.Protocol):
 
     @override
     def data_received(self, data: bytes) -> None:
-        due = self._loop.time() + DELAY
+        due = self._loop.time() + self._delay
         self._waiting.append((due, data))
         if len(self._waiting) == 1:
             self._loop.call_at(due, self._pass_on)
@@ -54,15 +57,15 @@ class OneWay(asyncio.Protocol):
     @override
     def connection_lost(self, exc: Exception | None) -> None:
         if self.other is not None and self.other._transport is not None:
-            self._loop.call_later(DELAY, self.other._transport.close)
+            self._loop.call_later(self._delay, self.other._transport.close)
 
 
 class Inward(OneWay):
     """A client's connection, which opens the one to the server."""
 
-    def __init__(self, socket: str) -> None:
-        super().__init__()
-        self._socket = socket
+    def __init__(self, server: str, delay: float) -> None:
+        super().__init__(delay)
+        self._server = server
         self._connecting: asyncio.Task[None] | None = None
         self._early: list[bytes] = []
 
@@ -72,7 +75,11 @@ class Inward(OneWay):
         self._connecting = self._loop.create_task(self._connect())
 
     async def _connect(self) -> None:
-        _, outward = await self._loop.create_unix_connection(OneWay, self._socket)
+        make = partial(OneWay, self._delay)
+        if self._server.isdigit():
+            _, outward = await self._loop.create_connection(make, "127.0.0.1", int(self._server))
+        else:
+            _, outward = await self._loop.create_unix_connection(make, self._server)
         outward.other = self
         self.other = outward
         for data in self._early:
@@ -86,10 +93,10 @@ class Inward(OneWay):
             super().send_other(data)
 
 
-async def serve(socket: str, parent: int) -> None:
+async def serve(target: str, parent: int, delay: float) -> None:
     """Listen until `parent` is gone."""
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Inward(socket), "127.0.0.1", 0)
+    server = await loop.create_server(lambda: Inward(target, delay), "127.0.0.1", 0)
     sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
     sys.stdout.flush()
     while os.getppid() == parent:
@@ -98,7 +105,9 @@ async def serve(socket: str, parent: int) -> None:
 
 def main() -> None:
     loop = asyncio.SelectorEventLoop(selectors.SelectSelector())
-    loop.run_until_complete(serve(sys.argv[1], int(sys.argv[2])))
+    target, parent, *milliseconds = sys.argv[1:]
+    delay = float(milliseconds[0]) / 1000 if milliseconds else DELAY
+    loop.run_until_complete(serve(target, int(parent), delay))
 
 
 if __name__ == "__main__":

@@ -17,8 +17,8 @@ from clients.mail import Sender
 from clients.smtp import Smtp, SmtpSettings
 from clients.twilio import Twilio, TwilioSettings
 from jobs.kit import Cancel, Fixed, Job, JobContext, Payload, Retry, Run, Snooze, all_jobs
-from jobs.kit.context import Mailer, Texter
 from jobs.kit.declare import _DECLARED
+from jobs.kit.sending import Mailer, Texter
 from jobs.reminders.scan_appointments import scan_appointments
 from jobs.reminders.send_appointment_reminder import send_appointment_reminder
 from tests.chaos.marks import directory, marked

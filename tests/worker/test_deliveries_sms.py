@@ -18,7 +18,7 @@ from clients.errors import (
 from clients.handover import Before, nothing
 from clients.sms import Sms
 from jobs.kit import RateLimited, Run, Snooze
-from jobs.kit.context import Recording
+from jobs.kit.sending import Recording
 from tests.clients.mails import NOW
 from tests.worker.mailing import TENANT, Counter
 from worker.deliveries import RecordedTexter
@@ -26,7 +26,7 @@ from worker.deliveries import RecordedTexter
 if TYPE_CHECKING:
     import asyncpg
 
-    from jobs.kit.context import Connection
+    from jobs.kit.sending import Connection
 
 SMS = Sms(template="appointment-reminder", to="+905321234567", body="Yarın 10.00: Boncuk, aşı")
 KEY = "appointment-reminder:7:24h"

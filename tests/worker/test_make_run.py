@@ -138,12 +138,12 @@ def directory(tmp_path: Path) -> Path:
 def test_everything_that_the_tour_names_is_there(house: House) -> None:
     kinds = {suffix: len(house.files(suffix)) for suffix in ("pdf", "xlsx", "csv", "eml")}
 
-    assert kinds == {"pdf": 4, "xlsx": 4, "csv": 4, "eml": 10}
+    assert kinds == {"pdf": 4, "xlsx": 4, "csv": 4, "eml": 12}
     for suffix in kinds:
         assert all(path.stat().st_size > 500 for path in house.files(suffix))
         assert all(path.is_relative_to(house.directory / "var") for path in house.files(suffix))
     sent = ", ".join(f"{mail} sent" for mail in MAILS)
-    assert house.output.count(f": {NOTICES} notices; {sent}") == 2
+    assert house.output.count(f": {NOTICES} notices; {sent}, sequence began") == 2
 
 
 def table_of(path: Path) -> list[list[str]]:
@@ -200,6 +200,8 @@ def test_the_mails_can_be_read(house: House) -> None:
     assert {mail["To"].addresses[0].addr_spec for mail in mails} == {
         "ayse.isik@anadolu.example",
         "grace.oneil@blueridge.example",
+        "deniz.kaya@example.org",
+        "jordan.lee@example.org",
     }
     reports = [path.read_bytes() for path in house.files("pdf")]
     attached = [file for mail in mails for file in mail.iter_attachments()]
@@ -232,6 +234,8 @@ def test_the_mails_can_be_read(house: House) -> None:
         ("Anadolu Yapı ve Tesisat A.Ş., haftanın özeti: ", ["Yeni ihale: "]),
         ("Report: Opportunities", ["You find it attached to this mail."]),
         ("Rapor: İhaleler", ["Rapor bu iletinin ekindedir."]),
+        ("Thank you for your interest in Blue Ridge Contracting LLC", ["Hello Jordan Lee,"]),
+        ("Anadolu Yapı ve Tesisat A.Ş.: ilginiz için teşekkür ederiz", ["Merhaba Deniz Kaya,"]),
     ],
 )
 def test_there_is_one_of_each_mail_in_both_languages(
@@ -269,10 +273,10 @@ def test_the_metrics_have_counted_the_tour(house: House) -> None:
     for name, value in re.findall(r"^(worker_\w+)\{.*\} (\S+)$", text, re.MULTILINE):
         sums[name] = sums.get(name, 0) + float(value)
 
-    assert sums["worker_jobs_processed_total"] == 30
-    assert sums["worker_job_duration_seconds_count"] == 30
+    assert sums["worker_jobs_processed_total"] == 34
+    assert sums["worker_job_duration_seconds_count"] == 34
     assert sums["worker_job_duration_seconds_sum"] > 0
-    assert sums["worker_emails_sent_total"] == 10
+    assert sums["worker_emails_sent_total"] == 12
     assert sums["worker_sync_operations_total"] == 6
     assert sums["worker_sync_records_total"] == 2 * COUNT
     # Nothing runs or waits any more.
@@ -381,7 +385,7 @@ async def test_a_second_start_keeps_the_data(directory: Path) -> None:
         second.wait_for(STARTED)
         counts = await counted(second)
 
-    assert counts == {"opportunities": 2 * NOTICES, "deliveries": 10, "job_runs": 30}
+    assert counts == {"opportunities": 2 * NOTICES, "deliveries": 12, "job_runs": 34}
     assert "migrated: " in first.output
     assert "migrated: " not in second.output
 

@@ -311,6 +311,8 @@ def test_nobody_calls_back_where_we_are_not_known(read: ReadSettings) -> None:
         ("EMAIL_FROM", "canary"),
         ("TWILIO_ACCOUNT_SID", "canary"),
         ("TWILIO_FROM", "canary that is long"),
+        ("TWILIO_AUTH_TOKEN", "canary and more"),
+        ("SENDGRID_API_KEY", "SG.canaryş"),
         ("TWILIO_MESSAGING_SERVICE_SID", "canary"),
         ("TWILIO_URL", "canary"),
         ("SMS_PROVIDER", "canary"),

@@ -506,3 +506,14 @@ async def test_the_runtime_has_a_status_before_there_is_an_engine(
 ) -> None:
     async with open_runtime(make_settings(worker_queues="risk"), pool) as runtime:
         assert list(await told(runtime.status)) == ["risk", "Redis", "PostgreSQL"]
+
+
+async def test_who_asks_soon_after_a_block_costs_redis_nothing(status: Status, pool: Pool) -> None:
+    await status.lines()
+    before = (await pool.info("stats"))["total_commands_processed"]
+
+    seen = await status.overview(within=50)
+
+    assert (await pool.info("stats"))["total_commands_processed"] == before + 1
+    assert await status.overview(within=50) is seen
+    assert await status.overview(within=-1) is not seen

@@ -8,7 +8,8 @@ from uuid import UUID
 import click
 
 from clients.errors import RequestRejectedError
-from clients.mail import Mail, written_message
+from clients.mail import Mail
+from clients.mime import written_message
 from clients.sms_text import length
 from jobs.kit import OffloadError, discover
 from jobs.messaging import queries

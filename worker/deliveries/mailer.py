@@ -10,7 +10,7 @@ from uuid import UUID
 from clients.handover import Before
 from clients.mail import Mail, MailProvider
 from jobs.kit import DeliveryReceipt, Run
-from jobs.kit.context import Meter, Recording
+from jobs.kit.sending import Meter, Recording
 from worker.deliveries.record import NOBODY, Delivery
 from worker.deliveries.sending import Sending
 

@@ -7,7 +7,8 @@ from datetime import datetime
 from clients.handover import Before
 from clients.webhook import Webhook, WebhookEvent
 from jobs.kit import DeliveryReceipt, Run
-from jobs.kit.context import Recording, Tools
+from jobs.kit.context import Tools
+from jobs.kit.sending import Recording
 from worker.deliveries.mailer import digest
 from worker.deliveries.record import NOBODY, Delivery
 from worker.deliveries.sending import Sending

@@ -14,7 +14,7 @@ from clients.errors import (
 )
 from clients.handover import Before
 from jobs.kit import DeliveryReceipt, RateLimited, Run, Snooze
-from jobs.kit.context import Recording
+from jobs.kit.sending import Recording
 from worker.deliveries import queries
 from worker.deliveries.record import (
     LISTED_AFTER,

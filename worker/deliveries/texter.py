@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from clients.handover import Before
 from clients.sms import Sms, SmsProvider
 from jobs.kit import DeliveryReceipt, Run
-from jobs.kit.context import Meter, Recording
+from jobs.kit.sending import Meter, Recording
 from worker.deliveries.mailer import digest
 from worker.deliveries.record import NOBODY, Delivery
 from worker.deliveries.sending import Sending

@@ -7,7 +7,15 @@ from uuid import UUID
 
 import asyncpg
 
+from jobs.nurture.sequences import queries as nurture
 from worker.demo.proposals import DemoProposal
+from worker.demo.sequences import (
+    NAME,
+    VALUES,
+    DemoContact,
+    sequence_id_of,
+    steps_of,
+)
 from worker.demo.tenants import DemoTenant
 
 
@@ -86,6 +94,37 @@ async def load_proposals(
                 for c in p.changes
             ],
         )
+
+
+async def load_contact(
+    db: "asyncpg.Pool[asyncpg.Record]", tenant: DemoTenant, contact: DemoContact
+) -> None:
+    """Insert a contact; one that is there already stays."""
+    await db.execute(
+        """
+        insert into contacts (tenant_id, contact_id, full_name, email, locale, timezone,
+                              marketing_by_email)
+        values ($1, $2, $3, $4, $5, $6, true) on conflict do nothing
+        """,
+        tenant.tenant_id,
+        contact.contact_id,
+        contact.full_name,
+        contact.email,
+        tenant.locale,
+        tenant.timezone,
+    )
+
+
+async def load_sequence(db: "asyncpg.Pool[asyncpg.Record]", tenant: DemoTenant) -> None:
+    """Make the tenant's sequence, unless it is there."""
+    sequence_id = sequence_id_of(tenant)
+    async with db.acquire() as connection, connection.transaction():
+        if await nurture.find(connection, tenant.tenant_id, sequence_id) is not None:
+            return
+        await nurture.insert(
+            connection, tenant.tenant_id, sequence_id, name=NAME, exit_on=["reply"], values=VALUES
+        )
+        await nurture.put_steps(connection, tenant.tenant_id, sequence_id, steps_of(tenant))
 
 
 async def count_mails(db: "asyncpg.Pool[asyncpg.Record]", tenant_id: UUID, template: str) -> int:

@@ -15,6 +15,7 @@ from worker.clock import utc_now
 from worker.demo import queries
 from worker.demo.notices import replies
 from worker.demo.proposals import newest_change, proposals
+from worker.demo.sequences import CONTACTS, NAME
 from worker.demo.tenants import TENANTS, DemoTenant, DemoUser
 from worker.enqueuer import Pool, known_job
 from worker.settings import Settings
@@ -110,10 +111,29 @@ class Tour:
         before = await queries.count_mails(self.db, tenant.tenant_id, template)
         change = {"tenant_id": str(tenant.tenant_id), "change_id": str(newest_change(found))}
         await self.run("email.notify_proposal_change", change)
+        await self._until_sent(tenant, template)
+        return "already_sent" if before else "sent"
+
+    async def nurture(self, tenant: DemoTenant) -> str:
+        """Begin the welcome of a contact: its first step comes now, the others in a week."""
+        contact, template = CONTACTS[tenant.tenant_id], "nurture-welcome"
+        await queries.load_contact(self.db, tenant, contact)
+        await queries.load_sequence(self.db, tenant)
+        if await queries.count_mails(self.db, tenant.tenant_id, template):
+            return "sequence began before"
+        payload = {
+            "tenant_id": str(tenant.tenant_id),
+            "contact_ids": [str(contact.contact_id)],
+            "sequence": NAME,
+        }
+        await self.run("nurture.start_sequence", payload)
+        await self._until_sent(tenant, template)
+        return "sequence began"
+
+    async def _until_sent(self, tenant: DemoTenant, template: str) -> None:
         async with asyncio.timeout(_WITHIN):
             while not await queries.count_mails(self.db, tenant.tenant_id, template):  # noqa: ASYNC110 - a worker sends it
                 await asyncio.sleep(0.1)
-        return "already_sent" if before else "sent"
 
     async def _report(self, tenant: DemoTenant, user: DemoUser, report_key: str) -> str:
         period = await queries.get_period(self.db, tenant.tenant_id)
@@ -147,6 +167,7 @@ async def _visit(tour: Tour, tenant: DemoTenant, settings: Settings) -> Sequence
     keys = await tour.make_reports(tenant)
     pdf = next(key for key in keys if key.endswith(".pdf"))
     mails = [line for user in tenant.users for line in await tour.mail(tenant, user, pdf)]
+    mails.append(await tour.nurture(tenant))
     files = [f"  {settings.storage_path.resolve() / key}" for key in keys]
     return [f"{tenant.name}: {imported} notices; {', '.join(mails)}", *files]
 

@@ -31,7 +31,6 @@ create table sequence_steps (
     delay_seconds       bigint not null check (delay_seconds >= 0),
     channel             text not null check (channel in ('email', 'sms', 'preferred')),
     template            text not null,
-    personalise         boolean not null default false,
     primary key (tenant_id, sequence_id, step_id),
     foreign key (tenant_id, sequence_id) references sequences on delete cascade
 );

@@ -22,8 +22,8 @@ from prometheus_client import (
 from prometheus_client.openmetrics import exposition as openmetrics
 from typing_extensions import override
 
-from jobs.kit.context import Meter
 from jobs.kit.queue import QUEUES
+from jobs.kit.sending import Meter
 from worker import __version__
 from worker.telemetry.bounded import Bounded
 from worker.telemetry.cron_metrics import CronMetrics

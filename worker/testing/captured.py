@@ -9,10 +9,11 @@ from typing import Any
 from uuid import uuid4
 
 from clients.handover import Before, nothing
-from clients.mail import Mail, Sender, written_message
+from clients.mail import Mail, Sender
+from clients.mime import written_message
 from clients.sms import Sms
 from jobs.kit import DeliveryReceipt, Run
-from jobs.kit.context import Recording
+from jobs.kit.sending import Recording
 
 
 class NotGivenError(Exception):

@@ -19,7 +19,8 @@ from clients.mail import Sender
 from clients.object_storage import ObjectStorage
 from clients.sms import Sms
 from jobs.kit import Job, Payload
-from jobs.kit.context import Meter, Offload
+from jobs.kit.context import Offload
+from jobs.kit.sending import Meter
 from worker.codec import dump_value
 from worker.engine.attempt import Attempts
 from worker.engine.claims import Claim

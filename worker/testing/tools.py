@@ -12,7 +12,7 @@ from structlog.typing import FilteringBoundLogger
 from typing_extensions import override
 
 from jobs.kit import Enqueued, Job, Payload, Run
-from jobs.kit.context import Mailer, Texter
+from jobs.kit.sending import Mailer, Texter
 from worker.lifespan import Resources
 from worker.message import run_id_of
 from worker.testing.captured import (

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 ACCENT = "#1f3a5f"
 _LEAST = 4.5
-_WHITE, _INK, _NIGHT = "#ffffff", "#111827", "#161b22"  # the grounds are those of the layout
+_WHITE, _INK = "#ffffff", "#111827"
+_DAY, _NIGHT = "#f3f4f6", "#161b22"  # the grounds of the layout on which there are links
 _HEX = re.compile(r"#[0-9a-f]{6}")
 _STEPS = 20
 
@@ -30,7 +31,7 @@ def palette(accent: str | None) -> Palette:
     return Palette(
         accent=colour,
         on_accent=max(_WHITE, _INK, key=lambda text: contrast(text, colour)),
-        link=_readable(colour, on=_WHITE, towards="#000000"),
+        link=_readable(colour, on=_DAY, towards="#000000"),
         link_at_night=_readable(colour, on=_NIGHT, towards=_WHITE),
     )
 

@@ -23,13 +23,17 @@ _MOST_CONTACTS = 1000  # that share their last digits
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A delivery that a provider tells of; tenant, key and recipient are its row's key."""
+    """A delivery that a provider tells of; tenant, key and recipient are its row's key.
+
+    Settled is one that it told of before, or that answered.
+    """
 
     tenant_id: UUID
     key: str
     recipient: str
     channel: Channel
     outcome: Outcome | None
+    is_settled: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +64,9 @@ async def lock_delivery(connection: "Connection", event: Event) -> Sent | None:
     """The delivery that an event tells of, by our id or else by the provider's."""
     row = await connection.fetchrow(
         """
-        select tenant_id, key, recipient, channel, outcome from deliveries
+        select tenant_id, key, recipient, channel, outcome,
+               status not in ('sending', 'unconfirmed') and provider_id is not null as is_settled
+          from deliveries
          where message_id = $1 or (provider = $2 and provider_id = $3)
          order by message_id = $1 desc nulls last, claimed_at desc
          limit 1 for update
@@ -72,36 +78,29 @@ async def lock_delivery(connection: "Connection", event: Event) -> Sent | None:
     return None if row is None else Sent(**row)
 
 
-async def settle(connection: "Connection", sent: Sent, event: Event) -> None:
-    """The provider has it: whatever was in doubt is sent."""
+async def record(
+    connection: "Connection", sent: Sent, event: Event, *, news: Outcome | None
+) -> None:
+    """The provider has it: what was in doubt is sent. `news` is its outcome; None: no new one."""
     await connection.execute(
         """
         update deliveries
-           set status = 'sent', sent_at = coalesce(sent_at, $5),
-               provider_id = coalesce(provider_id, $6)
-         where tenant_id = $1 and key = $2 and recipient = $3 and provider = $4
-           and (status in ('sending', 'unconfirmed') or (status = 'sent' and provider_id is null))
-        """,
-        sent.tenant_id,
-        sent.key,
-        sent.recipient,
-        event.provider,
-        event.happened_at,
-        event.provider_id,
-    )
-
-
-async def set_outcome(connection: "Connection", sent: Sent, event: Event) -> None:
-    await connection.execute(
-        """
-        update deliveries set outcome = $4, outcome_at = $5, outcome_code = $6
+           set status = case when status in ('sending', 'unconfirmed') then 'sent' else status end,
+               sent_at = case when status in ('sending', 'unconfirmed') then $4 else sent_at end,
+               provider_id = case when provider = $5 then coalesce(provider_id, $6)
+                                  else provider_id end,
+               outcome = coalesce($7, outcome),
+               outcome_at = case when $7::text is null then outcome_at else $4 end,
+               outcome_code = case when $7::text is null then outcome_code else $8 end
          where tenant_id = $1 and key = $2 and recipient = $3
         """,
         sent.tenant_id,
         sent.key,
         sent.recipient,
-        event.outcome,
         event.happened_at,
+        event.provider,
+        event.provider_id,
+        news,
         event.code,
     )
 

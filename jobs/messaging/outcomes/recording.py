@@ -48,12 +48,11 @@ async def record_event(ctx: JobContext, event: Event, *, received_at: datetime) 
         sent = await queries.lock_delivery(connection, event)
         if sent is None:
             return "unknown"
-        await queries.settle(connection, sent, event)
         news = event.outcome
         if news is not None and not is_news(news, sent.outcome):
             news = None
-        if news is not None:
-            await queries.set_outcome(connection, sent, event)
+        if news is not None or not sent.is_settled:
+            await queries.record(connection, sent, event, news=news)
         await _suppress(connection, sent, event)
     if news is not None:
         ctx.meter.outcome(provider=event.provider, outcome=news)

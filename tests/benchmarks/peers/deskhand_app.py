@@ -1,4 +1,4 @@
-"""`arq tests.benchmarks.peers.deskhand_app.WorkerSettings`: the real worker, with one job more.
+"""`arq tests.benchmarks.peers.deskhand_app.WorkerSettings`: the real worker, with some jobs more.
 
 Hooks are on and do nothing: what they cost is part of what is measured.
 """
@@ -6,12 +6,12 @@ Hooks are on and do nothing: what they cost is part of what is measured.
 from typing import Any
 
 from tests.benchmarks import work
-from tests.benchmarks.peers import controlled_jobs, http_job
+from tests.benchmarks.peers import controlled_jobs, http_job, mail_job
 from tests.benchmarks.peers.deskhand_job import run_job
 from worker.main import WorkerSettings as Shipped
 from worker.runtime import startup
 
-__all__ = ["WorkerSettings", "controlled_jobs", "http_job", "run_job"]
+__all__ = ["WorkerSettings", "controlled_jobs", "http_job", "mail_job", "run_job"]
 
 
 async def start(ctx: dict[Any, Any]) -> None:

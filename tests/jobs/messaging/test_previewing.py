@@ -1,9 +1,10 @@
 from datetime import UTC, datetime
+from email import message_from_bytes, policy
 from typing import Any
 
 import pytest
 
-from clients.mail import build_message
+from clients.mime import written_message
 from jobs.kit import discover
 from jobs.messaging.catalogue import messages
 from jobs.messaging.core.override import Override
@@ -40,12 +41,13 @@ async def test_every_message_can_be_looked_at(name: str, language: str, channel:
     assert (shown.mail is None) == (channel == "sms")
     assert (shown.sms is None) == (channel == "email")
     if shown.mail is not None:
-        message = build_message(
+        written = written_message(
             shown.mail,
             SOMEBODY,
             message_id="<1@example.com>",
             date=datetime(2026, 12, 1, tzinfo=UTC),
         )
+        message = message_from_bytes(written, policy=policy.default)
         assert message["List-Unsubscribe"]
         assert message["From"].addresses[0].display_name == nobodys_profile(language).tenant_name
 

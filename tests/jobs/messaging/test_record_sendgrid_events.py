@@ -6,6 +6,7 @@ import pytest
 from jobs.messaging.record_sendgrid_events import EventsRecorded, record_sendgrid_events
 from tests.jobs.messaging.deliveries import (
     ADDRESS,
+    MAIL_ID,
     NOW,
     Told,
     event,
@@ -100,6 +101,22 @@ async def test_a_mail_in_doubt_is_sent_when_its_provider_tells_of_it(
     row = await db.fetchrow("select status, provider_id, sent_at, outcome from deliveries")
     assert row is not None
     assert tuple(row.values()) == ("sent", "sg-1", NOW, None)
+
+
+async def test_a_mail_over_their_relay_is_known_by_its_header(rig: Rig, db: "Db") -> None:
+    tenant_id = await insert_tenant(db)
+    lost: dict[str, Any] = {
+        "status": "unconfirmed",
+        "provider": "smtp",
+        "provider_id": None,
+        "sent_at": None,
+    }
+    await insert_delivery(db, tenant_id, **lost)
+
+    await recorded(rig, event("delivered", **{"message_id": None, "smtp-id": MAIL_ID}))
+
+    assert await told(db, tenant_id) == Told("sent", "delivered", None)
+    assert await db.fetchval("select provider_id from deliveries") is None  # the relay's own
 
 
 @pytest.mark.parametrize("status", ["suppressed", "rejected"])

@@ -17,6 +17,7 @@ from jobs.messaging.rendering import (
     built_in_version,
     inlined,
     is_built_in,
+    mail_text,
     render,
     render_part,
     sms_text,
@@ -183,6 +184,11 @@ def test_styles_are_inlined_without_asking_the_network() -> None:
     assert '<p style="color: red;">x</p>' in made
     assert "@media print" in made
     assert "root:" not in made
+
+
+def test_a_text_part_has_no_gaps_and_keeps_the_line_above_the_footer() -> None:
+    """`-- ` with its space is how mail programs know a footer (RFC 3676 4.3)."""
+    assert mail_text("\n\na \n\n \n\nb\n\n-- \nc\n\n") == "a\n\nb\n\n-- \nc\n"
 
 
 def test_an_sms_has_no_spaces_to_pay_for() -> None:

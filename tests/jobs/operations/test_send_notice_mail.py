@@ -64,7 +64,7 @@ async def test_each_kind_and_change_has_words_of_its_own(
         ("failures", "closed"): ("fails no more", "artık hata vermiyor"),
         ("waiting", "opened"): ("1,240 runs wait in queue email", "1.240 iş bekliyor"),
         ("waiting", "ongoing"): ("1,240 runs still wait", "hâlâ 1.240 iş bekliyor"),
-        ("waiting", "closed"): ("queue email has caught up", "normale döndü"),
+        ("waiting", "closed"): ("queue email has caught up", "birikme kalmadı"),
         ("unserved", "opened"): ("no worker serves queue email", "hiçbir worker bakmıyor"),
         ("unserved", "ongoing"): ("still no worker serves", "hâlâ hiçbir worker bakmıyor"),
         ("unserved", "closed"): ("is served again", "yeniden bakılıyor"),

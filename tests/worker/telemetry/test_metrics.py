@@ -7,7 +7,7 @@ from prometheus_client.openmetrics.parser import (
 )
 from prometheus_client.parser import text_string_to_metric_families as parse
 
-from jobs.kit.context import Meter
+from jobs.kit.sending import Meter
 from worker.telemetry.metrics import DURATIONS, Metrics
 
 JOBS = [("email", "email.send_welcome"), ("sync", "sam_gov.import_opportunities")]

@@ -43,7 +43,6 @@ class WantedStep(Body):
     delay_seconds: int = Field(ge=0, le=_LONGEST_DELAY)
     channel: Literal["email", "sms", "preferred"] = "preferred"
     template: str = Field(max_length=100, pattern=_NAME)
-    personalise: bool = False
 
     def step(self) -> Step:
         return Step(
@@ -51,7 +50,6 @@ class WantedStep(Body):
             delay=timedelta(seconds=self.delay_seconds),
             channel=self.channel,
             template=self.template,
-            personalise=self.personalise,
         )
 
 
@@ -102,7 +100,6 @@ class StepShown(Answered):
     delay_seconds: int
     channel: str
     template: str
-    personalise: bool
 
 
 class SequenceShown(Answered):
@@ -149,5 +146,4 @@ def _step_shown(step: Step) -> StepShown:
         delay_seconds=int(step.delay.total_seconds()),
         channel=step.channel,
         template=step.template,
-        personalise=step.personalise,
     )

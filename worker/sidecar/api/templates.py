@@ -228,6 +228,8 @@ async def deactivate_template(call: Call[OneTemplate, Which]) -> Deactivated:
     tenant_id = tenant_of(call, asked.tenant_id)
     key = key_of(call.parameters.name, asked.language, asked.channel)
     async with audited(call, targets=[tenant_id, *key]) as connection:
+        if not await queries.lock_tenant(connection, tenant_id):
+            raise not_found("tenant")
         version = await queries.deactivate(connection, tenant_id, key)
     return Deactivated(version=version)
 

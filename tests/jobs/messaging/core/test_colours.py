@@ -18,7 +18,7 @@ def test_whatever_a_tenant_likes_can_be_read(accent: str) -> None:
     found = palette(accent)
 
     assert found.accent == accent
-    assert contrast(found.link, "#ffffff") >= 4.5
+    assert contrast(found.link, "#f3f4f6") >= 4.5
     assert contrast(found.link_at_night, "#161b22") >= 4.5
     assert contrast(found.on_accent, found.accent) >= 4
 

@@ -228,7 +228,7 @@ async def test_a_contact_in_flight_gets_an_edited_sequence_from_a_real_worker(
     await until(lambda: sent(3))
 
     async def is_over() -> bool:
-        return (await told())["state"] == "completed"
+        return bool((await told())["state"] == "completed")
 
     await until(is_over)
     templates = await db.fetch("select template from deliveries order by sent_at")
