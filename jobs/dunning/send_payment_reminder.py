@@ -17,7 +17,7 @@ from jobs.dunning.sending import Reminder, send, tenant_zone
 from jobs.kit import Cancel, JobContext, LegacyPayload, job
 from jobs.kit.sending import Recording
 from jobs.messaging.core.channels import Channel
-from jobs.messaging.limits import MAIL_LIMITS, SMS_LIMITS
+from jobs.messaging.limits import MAIL_LIMITS, SENDING_RETRY, SMS_LIMITS
 from jobs.messaging.profile import Profile, profile_of
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ class PaymentReminder(LegacyPayload):
     "dunning.send_payment_reminder",
     queue="dunning",
     timeout=120,
+    retry=SENDING_RETRY,
     rate_limits=(*MAIL_LIMITS, *SMS_LIMITS),
     # While it has a result it is this run; what a pause cancelled may be asked for anew soon.
     result_ttl=60,

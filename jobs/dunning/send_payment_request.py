@@ -18,7 +18,7 @@ from jobs.dunning.turns.queries import channels_of_turn, record_channel
 from jobs.kit import Cancel, JobContext, LegacyPayload, job
 from jobs.kit.sending import Recording
 from jobs.messaging.core.channels import Channel
-from jobs.messaging.limits import MAIL_LIMITS, SMS_LIMITS
+from jobs.messaging.limits import MAIL_LIMITS, SENDING_RETRY, SMS_LIMITS
 from jobs.messaging.profile import profile_of
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ class PaymentRequest(LegacyPayload):
     queue="dunning",
     aliases=("process-dunning",),
     timeout=120,
+    retry=SENDING_RETRY,
     rate_limits=(*MAIL_LIMITS, *SMS_LIMITS),
     # While it has a result it is this run; what a pause cancelled may be asked for anew soon.
     result_ttl=60,

@@ -13,7 +13,7 @@ from jobs.email.core import opportunities
 from jobs.email.payloads import UserPayload
 from jobs.kit import Cancel, DeliveryReceipt, JobContext, job, tenant_file
 from jobs.messaging.attachments import attachment_of
-from jobs.messaging.limits import MAIL_LIMITS
+from jobs.messaging.limits import MAIL_LIMITS, SENDING_RETRY
 from jobs.messaging.writing import write_mail, zone_of
 
 _NAMES = ("noticeId", "notice_id", "opportunityId", "opportunity_id", "id")
@@ -51,6 +51,7 @@ class OpportunityReminder(UserPayload):
     queue="email",
     aliases=("opportunity-reminder",),
     exposed=True,
+    retry=SENDING_RETRY,
     rate_limits=MAIL_LIMITS,
 )
 async def send_opportunity_reminder(

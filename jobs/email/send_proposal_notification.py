@@ -9,7 +9,7 @@ from jobs.email import queries
 from jobs.email.core import proposals
 from jobs.email.payloads import UserPayload
 from jobs.kit import Cancel, DeliveryReceipt, JobContext, job
-from jobs.messaging.limits import MAIL_LIMITS
+from jobs.messaging.limits import MAIL_LIMITS, SENDING_RETRY
 from jobs.messaging.writing import write_mail, zone_of
 
 
@@ -31,6 +31,7 @@ class ProposalNotification(UserPayload):
     queue="email",
     aliases=("proposal-notification",),
     exposed=True,
+    retry=SENDING_RETRY,
     rate_limits=MAIL_LIMITS,
 )
 async def send_proposal_notification(

@@ -12,7 +12,7 @@ from jobs.email.core.weeks import Week, week_before
 from jobs.email.payloads import UserPayload
 from jobs.email.weekly import queries as weekly
 from jobs.kit import Cancel, DeliveryReceipt, JobContext, Snooze, job
-from jobs.messaging.limits import MAIL_LIMITS
+from jobs.messaging.limits import MAIL_LIMITS, SENDING_RETRY
 from jobs.messaging.writing import write_mail, zone_of
 
 # Monday morning somewhere is at most so long before Monday begins anywhere else.
@@ -34,6 +34,7 @@ class WeeklySummary(UserPayload):
     queue="email",
     aliases=("weekly-summary",),
     exposed=True,
+    retry=SENDING_RETRY,
     rate_limits=MAIL_LIMITS,
 )
 async def send_weekly_summary(ctx: JobContext, payload: WeeklySummary) -> DeliveryReceipt:

@@ -9,7 +9,7 @@ from jobs.email import queries
 from jobs.email.core.links import web_link
 from jobs.email.payloads import UserPayload
 from jobs.kit import Cancel, DeliveryReceipt, JobContext, job
-from jobs.messaging.limits import MAIL_LIMITS
+from jobs.messaging.limits import MAIL_LIMITS, SENDING_RETRY
 from jobs.messaging.writing import write_mail
 
 
@@ -33,6 +33,7 @@ class NewUser(UserPayload):
     exposed=True,
     idempotency_key="{user_id}",
     sensitive=("sign_in_url",),
+    retry=SENDING_RETRY,
     rate_limits=MAIL_LIMITS,
 )
 async def send_welcome(ctx: JobContext, payload: NewUser) -> DeliveryReceipt:

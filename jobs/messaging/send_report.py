@@ -13,7 +13,7 @@ from jobs.kit.schedule import checked_zone
 from jobs.messaging.attachments import LARGEST, attachment_of
 from jobs.messaging.core.recipient import Recipient
 from jobs.messaging.core.reports import file_name, period_text
-from jobs.messaging.limits import MAIL_LIMITS
+from jobs.messaging.limits import MAIL_LIMITS, SENDING_RETRY
 from jobs.messaging.writing import write_mail
 
 _LINK_LASTS = timedelta(days=7)
@@ -58,6 +58,7 @@ class ReportMail(LegacyPayload):
     aliases=("email.send_report", "report", "weekly-report"),
     exposed=True,
     sensitive=("email",),
+    retry=SENDING_RETRY,
     rate_limits=MAIL_LIMITS,
 )
 async def send_report(ctx: JobContext, payload: ReportMail) -> DeliveryReceipt:

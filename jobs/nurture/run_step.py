@@ -3,7 +3,7 @@
 from typing import Any
 
 from jobs.kit import JobContext, job
-from jobs.messaging.limits import MAIL_LIMITS
+from jobs.messaging.limits import MAIL_LIMITS, SENDING_RETRY
 from jobs.nurture.planning import DueStep
 from jobs.nurture.stepping import take_step
 
@@ -12,6 +12,7 @@ from jobs.nurture.stepping import take_step
     "nurture.run_step",
     queue="nurture",
     timeout=120,
+    retry=SENDING_RETRY,
     rate_limits=MAIL_LIMITS,
     concurrency_key="{enrolment_id}",
 )

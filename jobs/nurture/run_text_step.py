@@ -6,7 +6,7 @@ Apart from `run_step`, so that mails to many do not wait for the turn of SMS, wh
 from typing import Any
 
 from jobs.kit import JobContext, job
-from jobs.messaging.limits import MAIL_LIMITS, SMS_LIMITS
+from jobs.messaging.limits import MAIL_LIMITS, SENDING_RETRY, SMS_LIMITS
 from jobs.nurture.planning import DueStep
 from jobs.nurture.stepping import take_step
 
@@ -15,6 +15,7 @@ from jobs.nurture.stepping import take_step
     "nurture.run_text_step",
     queue="nurture",
     timeout=120,
+    retry=SENDING_RETRY,
     rate_limits=MAIL_LIMITS + SMS_LIMITS,
     concurrency_key="{enrolment_id}",
 )

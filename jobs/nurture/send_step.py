@@ -7,7 +7,7 @@ from pydantic import Field
 
 from clients.errors import RequestRejectedError
 from jobs.kit import Cancel, JobContext, LegacyPayload, job
-from jobs.messaging.limits import MAIL_LIMITS, SMS_LIMITS
+from jobs.messaging.limits import MAIL_LIMITS, SENDING_RETRY, SMS_LIMITS
 from jobs.messaging.profile import profile_of
 from jobs.nurture.contacts.contact import load_contacts
 from jobs.nurture.core import end_reason
@@ -37,6 +37,7 @@ class OneOffStep(LegacyPayload):
     queue="nurture",
     aliases=("process-nurture",),
     timeout=120,
+    retry=SENDING_RETRY,
     rate_limits=MAIL_LIMITS + SMS_LIMITS,
     sensitive=("personalization",),
     exposed=True,

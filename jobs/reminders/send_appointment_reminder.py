@@ -17,7 +17,7 @@ from jobs.messaging.catalogue import kind_of
 from jobs.messaging.core.channels import CHANNELS, Channel, choose
 from jobs.messaging.core.recipient import Recipient
 from jobs.messaging.fitting import fitted
-from jobs.messaging.limits import SMS_LIMITS
+from jobs.messaging.limits import SENDING_RETRY, SMS_LIMITS
 from jobs.messaging.profile import Profile, profile_of
 from jobs.messaging.writing import write_mail, write_sms
 from jobs.reminders import core, queries
@@ -54,6 +54,7 @@ class AppointmentReminder(LegacyPayload):
     queue="reminders",
     aliases=("process-reminder",),
     idempotency_key="{appointment_id}:{reminder_type}:{scheduled_for}:{channel}",
+    retry=SENDING_RETRY,
     rate_limits=_LIMITS,
     sensitive=("message",),
     timeout=180,
