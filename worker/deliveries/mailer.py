@@ -1,18 +1,18 @@
 """The Mailer of an attempt."""
 
 import hashlib
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from clients.handover import Before
 from clients.mail import Mail, MailProvider
 from jobs.kit import DeliveryReceipt, Run
 from jobs.kit.sending import Meter, Recording
 from worker.deliveries.record import NOBODY, Delivery
-from worker.deliveries.sending import Sending
+from worker.deliveries.sending import Outgoing, Sending
 
 if TYPE_CHECKING:
     import asyncpg
@@ -31,11 +31,16 @@ class RecordedMailer:
     async def send(
         self, mail: Mail, *, key: str, recording: Recording | None = None
     ) -> DeliveryReceipt:
-        """As `jobs.kit.context.Mailer` says."""
+        """As `jobs.kit.sending.Mailer` says."""
         delivery = self._delivery(mail, key)
         sending = Sending(
             db=self.db,
-            outgoing=_OutgoingMail(mail, self.provider, delivery.message_id),
+            outgoing=Outgoing(
+                name=self.provider.name,
+                is_repeatable=self.provider.is_repeatable,
+                reports=self.provider.reports,
+                send=partial(self.provider.send, mail, message_id=delivery.message_id),
+            ),
             delivery=delivery,
             run=self.run,
             clock=self.clock,
@@ -61,38 +66,6 @@ class RecordedMailer:
             message_id=f"<{digest(tenant_id, key, recipient)}@{sender.domain}>",
             run_id=self.run.run_id,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class _OutgoingMail:
-    mail: Mail
-    provider: MailProvider
-    message_id: str
-    finds: bool = False
-
-    @property
-    def name(self) -> str:
-        return self.provider.name
-
-    @property
-    def is_repeatable(self) -> bool:
-        return self.provider.is_repeatable
-
-    @property
-    def reports(self) -> bool:
-        return self.provider.reports
-
-    async def send(self, *, before: Before) -> str:
-        return await self.provider.send(self.mail, message_id=self.message_id, before=before)
-
-    async def find(
-        self,
-        *,
-        since: datetime,  # noqa: ARG002 - there is nobody to ask
-        known: Collection[str],  # noqa: ARG002 - the same
-    ) -> str | None:
-        """No mail provider can be asked."""
-        return None
 
 
 def digest(tenant_id: UUID, key: str, recipient: str) -> str:

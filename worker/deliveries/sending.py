@@ -1,9 +1,9 @@
 """Sending one message once, even when an attempt is run twice. `record` tells how."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from clients.errors import (
     DeliveryUnknownError,
@@ -12,7 +12,6 @@ from clients.errors import (
     ServiceUnavailableError,
     ThrottledError,
 )
-from clients.handover import Before
 from jobs.kit import DeliveryReceipt, RateLimited, Run, Snooze
 from jobs.kit.sending import Recording
 from worker.deliveries import queries
@@ -22,7 +21,6 @@ from worker.deliveries.record import (
     REPORTED_WITHIN,
     Delivery,
     Found,
-    Provider,
     judge,
     wait_for,
 )
@@ -39,12 +37,19 @@ _UNCONFIRMED = (
 _IN_DOUBT = frozenset({"sending", "unconfirmed"})
 
 
-class Outgoing(Provider, Protocol):
-    """A message, and the provider that takes it."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outgoing:
+    """A message on its way: how its provider takes it, and how it is asked for one in doubt."""
 
-    async def send(self, *, before: Before) -> str: ...
+    name: str
+    is_repeatable: bool
+    reports: bool = False
+    send: Callable[..., Awaitable[str]]  # (before=…): the provider's id
+    find: Callable[..., Awaitable[str | None]] | None = None  # (since=…, known=…): the same
 
-    async def find(self, *, since: datetime, known: Collection[str]) -> str | None: ...
+    @property
+    def finds(self) -> bool:
+        return self.find is not None
 
 
 @dataclass(slots=True, kw_only=True)  # not frozen: one is made for every message
@@ -92,7 +97,7 @@ class Sending:
             raise Snooze(delay, "it is not known yet whether this message was sent")
         if verdict == "unconfirmed":
             await self._leave_in_doubt(found)
-        if verdict != "look":
+        if verdict != "look" or self.outgoing.find is None:
             return None
         self.looked_at = found.claimed_at
         known = await queries.sent_to(self.db, self.delivery, found.claimed_at - _LATELY)

@@ -1,17 +1,17 @@
 """The Texter of an attempt."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
-from clients.handover import Before
 from clients.sms import Sms, SmsProvider
 from jobs.kit import DeliveryReceipt, Run
 from jobs.kit.sending import Meter, Recording
 from worker.deliveries.mailer import digest
 from worker.deliveries.record import NOBODY, Delivery
-from worker.deliveries.sending import Sending
+from worker.deliveries.sending import Outgoing, Sending
 
 if TYPE_CHECKING:
     import asyncpg
@@ -30,7 +30,7 @@ class RecordedTexter:
     async def send(
         self, sms: Sms, *, key: str, recording: Recording | None = None
     ) -> DeliveryReceipt:
-        """As `jobs.kit.context.Texter` says."""
+        """As `jobs.kit.sending.Texter` says."""
         tenant_id = self.run.tenant_id or NOBODY
         delivery = Delivery(
             tenant_id=tenant_id,
@@ -45,7 +45,12 @@ class RecordedTexter:
         )
         sending = Sending(
             db=self.db,
-            outgoing=_OutgoingSms(sms, self.provider, delivery.message_id),
+            outgoing=Outgoing(
+                name=self.provider.name,
+                is_repeatable=self.provider.is_repeatable,
+                send=partial(self.provider.send, sms, message_id=delivery.message_id),
+                find=partial(self.provider.find, sms, message_id=delivery.message_id),
+            ),
             delivery=delivery,
             run=self.run,
             clock=self.clock,
@@ -55,28 +60,3 @@ class RecordedTexter:
             recording=recording,
         )
         return await sending.send([sms.to])
-
-
-@dataclass(frozen=True, slots=True)
-class _OutgoingSms:
-    sms: Sms
-    provider: SmsProvider
-    message_id: str
-    finds: bool = True
-    reports: bool = False
-
-    @property
-    def name(self) -> str:
-        return self.provider.name
-
-    @property
-    def is_repeatable(self) -> bool:
-        return self.provider.is_repeatable
-
-    async def send(self, *, before: Before) -> str:
-        return await self.provider.send(self.sms, message_id=self.message_id, before=before)
-
-    async def find(self, *, since: datetime, known: Collection[str]) -> str | None:
-        return await self.provider.find(
-            self.sms, message_id=self.message_id, since=since, known=known
-        )
