@@ -11,7 +11,11 @@ from typing import Any
 
 from arq.worker import Function
 
-from clients.errors import RequestRejectedError, ServiceUnavailableError
+from clients.errors import (
+    DeliveryUnknownError,
+    RequestRejectedError,
+    ServiceUnavailableError,
+)
 from jobs.kit import Cancel, Job, PayloadError, Queue, RateLimited, Retry, Snooze
 from worker.codec import EXPIRES, JobMessage, UndecodableError, decode_job
 from worker.ending import Ending, Failure, Reason, State
@@ -165,9 +169,9 @@ class Runner:
         said = error.retry_after if isinstance(error, ServiceUnavailableError) else None
         if said is not None:
             wait = max(wait, said)
-        return Ending(
-            state=State.RETRYING, wait=wait, failure=failure_of(error), rests=said is not None
-        )
+        # A lost answer says when to look for this message, and nothing of all the others.
+        rests = said is not None and not isinstance(error, DeliveryUnknownError)
+        return Ending(state=State.RETRYING, wait=wait, failure=failure_of(error), rests=rests)
 
 
 def _words(job: Job[Any, Any], message: JobMessage) -> list[str]:

@@ -109,7 +109,10 @@ def fill(kind: Kind, source: str, values: Mapping[str, Any]) -> str:
 
 def unknown_names(kind: Kind, source: str, known: Iterable[str]) -> list[str]:
     """What it asks for, and will not get. Raises OverrideError for what is no template."""
-    return sorted(meta.find_undeclared_variables(_parsed(kind, source)) - set(known))
+    try:
+        return sorted(meta.find_undeclared_variables(_parsed(kind, source)) - set(known))
+    except TemplateSyntaxError as error:  # of a filter or test that there is not
+        raise OverrideError(_field(kind), _reason(error, source)) from None
 
 
 def render_bounded(function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:

@@ -9,7 +9,7 @@ import pytest
 from arq.worker import func
 from typing_extensions import override
 
-from clients.errors import ServiceUnavailableError
+from clients.errors import DeliveryUnknownError, ServiceUnavailableError
 from jobs.kit import QUEUES, Cancel, Fixed, Job, JobContext, Payload, Queue, Retry, Snooze
 from worker.codec import dumps
 from worker.ending import Ending, Reason, State
@@ -123,6 +123,18 @@ async def test_the_coroutine_gets_arqs_context_and_the_payload() -> None:
 
 
 # How long it waits
+
+
+@pytest.mark.parametrize(
+    ("kind", "rests"), [(ServiceUnavailableError, True), (DeliveryUnknownError, False)]
+)
+async def test_one_lost_answer_lets_nobody_else_rest(
+    kind: type[ServiceUnavailableError], *, rests: bool
+) -> None:
+    ending = await attempt(raising(kind("later", retry_after=timedelta(minutes=10))))
+
+    assert ending.wait >= timedelta(minutes=10)
+    assert ending.rests is rests
 
 
 @pytest.mark.parametrize(

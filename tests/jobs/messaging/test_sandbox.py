@@ -167,6 +167,12 @@ def test_names_that_are_not_there_are_found_without_filling() -> None:
     assert unknown_names("text", source, {"known"}) == ["b", "d", "e", "f"]
 
 
+@pytest.mark.parametrize("source", ["{{ a|nl2br }}", "{{ a|safe }}", "{{ a is nowhere }}"])
+def test_a_filter_or_test_that_there_is_not_is_told(source: str) -> None:
+    with pytest.raises(OverrideError, match=r"html: .*No (filter|test) named"):
+        unknown_names("html", source, {"a"})
+
+
 async def bounded(source: str, values: dict[str, Any] | None = None) -> str:
     offload = Offloader()
     async with asyncio.timeout(50):
