@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from email.utils import parseaddr
 from typing import Literal, Protocol, Self
 
+import idna
+
 from clients.errors import RequestRejectedError
 from clients.handover import Before, nothing
 
@@ -152,7 +154,9 @@ def ascii_address(text: str) -> str | None:
     """
     local, at, domain = text.strip().rpartition("@")
     try:
-        candidate = f"{local}{at}{domain.encode('idna').decode('ascii').lower()}"
+        # IDNA 2008 as browsers do it (UTS 46): with the standard library's faß.de becomes fass.de.
+        plain = domain if domain.isascii() else idna.encode(domain, uts46=True).decode("ascii")
+        candidate = f"{local}{at}{plain.lower()}"
     except UnicodeError:
         return None
     is_short = len(local) <= _LOCAL_LIMIT and len(candidate) <= _ADDRESS_LIMIT

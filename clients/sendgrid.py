@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 from pydantic import BaseModel, ConfigDict, SecretStr, field_validator
 
-from clients.errors import RequestRejectedError
+from clients.errors import RecipientUnreachableError, RequestRejectedError
 from clients.handover import Before, nothing
 from clients.http import TRANSIENT, request
 from clients.mail import Mail, Sender, ascii_address, list_headers, without_addresses
@@ -25,6 +25,8 @@ _ADVICE = MappingProxyType(
         " or of the tenant's email_from, is a verified sender",
     }
 )
+_BAD_REQUEST = 400
+_TO = re.compile(r"personalizations\.0\.to(\.0(\.email)?)?")
 _SHOWN = 5  # reasons
 _LARGEST = 30 * 1024 * 1024  # bytes of a message with its attachments
 _LONGEST_CATEGORY = 255
@@ -78,6 +80,7 @@ class SendGrid:
             "POST",
             f"{self.settings.url.rstrip('/')}/v3/mail/send",
             explain=_reasons,
+            judge=_of_recipient,
             delivers=True,
             transient=TRANSIENT | _ADVICE.keys(),
             content=body,
@@ -136,6 +139,23 @@ def _body(mail: Mail, sender: Sender, message_id: str) -> bytes:
             "the mail cannot be sent: attachments: with them it is larger than 30 MB"
         )
     return written
+
+
+def _of_recipient(reply: httpx.Response) -> RecipientUnreachableError | None:
+    """A refusal of the address alone: another channel may do."""
+    if reply.status_code != _BAD_REQUEST:
+        return None
+    fields = _fields(reply)
+    if not fields or not all(_TO.fullmatch(field) for field in fields):
+        return None
+    return RecipientUnreachableError(f"SendGrid takes no mail to this address: {_reasons(reply)}")
+
+
+def _fields(reply: httpx.Response) -> list[str]:
+    try:
+        return [str(error.get("field")) for error in reply.json()["errors"]]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return []
 
 
 def _reasons(reply: httpx.Response) -> str:

@@ -27,6 +27,8 @@ R = TypeVar("R")
 
 _PR_SET_PDEATHSIG = 1
 _CONTEXT = get_context("forkserver")
+# Each child imports what this process was started with, which takes a second unless it is there.
+_COMMANDS = ("worker.cli", "arq.cli")
 _GONE_WITHIN = 10  # seconds; a killed process that takes longer hangs in the kernel
 
 # Whoever starts a process also reaps those of others that have ended (multiprocessing's `_cleanup`,
@@ -164,7 +166,7 @@ def preload(modules: list[str]) -> None:
 
     Not before: a worker whose jobs offload nothing is spared its memory, and a second of a core.
     """
-    _CONTEXT.set_forkserver_preload(modules)
+    _CONTEXT.set_forkserver_preload([*modules, *_COMMANDS])
 
 
 def _start(process: Any) -> None:

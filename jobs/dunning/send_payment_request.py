@@ -72,7 +72,8 @@ async def send_payment_request(ctx: JobContext, payload: PaymentRequest) -> dict
     """
     tenant_id = payload.tenant_id
     profile = await profile_of(ctx.db, tenant_id)
-    today = ctx.now().astimezone(tenant_zone(profile)).date()
+    zone = tenant_zone(profile)
+    today, asked_on = (at.astimezone(zone).date() for at in (ctx.now(), ctx.run.enqueued_at))
     contact = await queries.find_contact(ctx.db, tenant_id, payload.contact_id, today=today)
     if contact is None:
         raise Cancel("there is no such contact any more")
@@ -103,7 +104,8 @@ async def send_payment_request(ctx: JobContext, payload: PaymentRequest) -> dict
         contact=contact,
         stage=stage,
         values=values,
-        key=f"dunning:{payload.contact_id}:{today.isoformat()}",
+        # Of the day on which it was asked for: a retry after midnight is the same message.
+        key=f"dunning:{payload.contact_id}:{asked_on.isoformat()}",
         day=today,
     )
     return await send(ctx, await _with_memory(ctx, reminder), profile)

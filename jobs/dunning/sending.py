@@ -129,17 +129,25 @@ async def _send_by(
         channel = ahead.pop(0)
         try:
             sent[channel] = await _send_one(ctx, reminder, channel)
+            # Whoever wants no SMS may be written to by mail, where they prefer nothing else; not
+            # the other way round.
+            if (channel, sent[channel]) == ("sms", "suppressed"):
+                ahead += _other_way(choice, sent)
         except RecipientUnreachableError as error:
             ctx.log.warning("A contact cannot be reached", channel=channel)
             _skip(ctx, channel, "unreachable")
             sent[channel], unreachable = "unreachable", error
-            if choice.otherwise is not None and choice.otherwise not in sent:
-                _wait_for_day(ctx, reminder, profile, (choice.otherwise,))
-                ahead.append(choice.otherwise)
+            others = _other_way(choice, sent)
+            _wait_for_day(ctx, reminder, profile, others)
+            ahead += others
     if unreachable is not None and not reminder.done and set(sent.values()) == {"unreachable"}:
         await _give_back_turn(ctx, reminder)
         raise unreachable
     return sent
+
+
+def _other_way(choice: Choice, sent: Collection[Channel]) -> list[Channel]:
+    return [] if choice.otherwise is None or choice.otherwise in sent else [choice.otherwise]
 
 
 async def _send_one(ctx: JobContext, reminder: Reminder, channel: Channel) -> str:

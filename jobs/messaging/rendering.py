@@ -57,6 +57,8 @@ TROUBLES = (
     RecursionError,
     MemoryError,
 )
+# Neither seen by anybody nor taken by any provider; white space is dealt with by itself.
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff]")
 _BLANK_LINES = re.compile(r"\n{3,}")
 _UNDEFINED = re.compile(r"'(?P<name>[A-Za-z_]\w*)' is undefined|has no attribute '(?P<part>\w+)'")
 _PARTS: dict[Channel, tuple[str, ...]] = {"email": ("subject", "txt", "html"), "sms": ("sms",)}
@@ -135,12 +137,13 @@ def render_part(file: str, reader: Reader, values: Mapping[str, Any]) -> str:
 
 def one_line(text: str) -> str:
     """A subject as its header takes it."""
-    return " ".join(text.split())
+    return " ".join(_CONTROL.sub("", text).split())
 
 
 def mail_text(text: str) -> str:
     """A text part with one line break at its end, and never two blank lines."""
-    lines = "\n".join(line.rstrip() if line.strip() != "--" else line for line in text.split("\n"))
+    plain = _CONTROL.sub("", text)
+    lines = "\n".join(line.rstrip() if line.strip() != "--" else line for line in plain.split("\n"))
     return _BLANK_LINES.sub("\n\n", lines).strip() + "\n"
 
 

@@ -24,9 +24,11 @@ from jobs.reminders import core, queries
 from jobs.reminders.core import Appointment, Reason, ReminderType
 
 _MOST_SEGMENTS = 3
-# Each run is of one channel, and counts there; those of SMS are the narrower ones.
+# Each run is of one channel, and counts there. With keys of their own: who fills the others' with
+# newsletters holds up no reminder.
 _LIMITS = tuple(
-    RateLimit(limit.key.replace("sms", "{channel}"), limit.count, limit.per) for limit in SMS_LIMITS
+    RateLimit(limit.key.replace("sms", "reminders:{channel}"), limit.count, limit.per)
+    for limit in SMS_LIMITS
 )
 
 

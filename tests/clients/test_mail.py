@@ -85,3 +85,16 @@ def test_a_services_words_lose_their_addresses() -> None:
     words = "550 5.1.1 <pat@tenant.example>:\n no such user"
 
     assert without_addresses(words) == "550 5.1.1 (address) no such user"
+
+
+@pytest.mark.parametrize(
+    ("domain", "ascii_domain"),
+    [
+        ("faß.example", "xn--fa-hia.example"),
+        ("müşteri.com.tr", "xn--mteri-kva70e.com.tr"),
+        ("İSTANBUL.example", "xn--istanbul-o0e.example"),
+    ],
+)
+def test_a_domain_is_no_other_one_that_looks_like_it(domain: str, ascii_domain: str) -> None:
+    """IDNA 2003 made fass.example of the first: somebody else's."""
+    assert ascii_address(f"a@{domain}") == f"a@{ascii_domain}"

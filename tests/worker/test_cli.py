@@ -324,6 +324,8 @@ async def test_config_show_hides_every_secret(cli: Cli, secret: str) -> None:
     values: dict[str, Any] = {name: secret for name in fields if name not in urls}
     values |= {name: f"{scheme}://u:s3cret@host/0" for name, scheme in urls.items()}
     password = Scrypt.of("s3crets3cret")
+    values["ALERT_WEBHOOK_URL"] = "https://hooks.example.com/s3crets3cret"
+    values["ALERT_WEBHOOK_SECRET"] = "whsec_s3crets3crets3crets3crets3crets3crets3crets3cret"
     values["ADMIN_USERS"] = f"ada:viewer:{password}"
 
     names = {"TWILIO_ACCOUNT_SID": "AC" + "0" * 32, "SMTP_USERNAME": "apikey"}

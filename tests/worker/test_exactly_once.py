@@ -149,7 +149,8 @@ async def test_the_mail_arrives_whole(
     assert relay.recipients == [user.email]
     assert mail["Message-ID"] == receipt["message_id"]
     assert mail["To"].addresses[0].display_name == "Ayşe Işık"
-    assert mail["From"].addresses[0].display_name == "Ofis Yardımcısı"
+    assert mail["From"].addresses[0].display_name == "Iğdır Yapı A.Ş."
+    assert mail["From"].addresses[0].addr_spec == "alerts@ours.example"
     assert mail["Subject"].startswith("Hatırlatma: 1 ihale, son teklif tarihi ")
     assert TITLE in part(mail, "plain")
     assert TITLE in part(mail, "html")

@@ -355,3 +355,12 @@ async def test_a_signal_to_the_whole_group_is_not_for_the_processes(
 
 async def text_of(file: Path) -> str:
     return file.read_text() if file.exists() else ""
+
+
+async def test_what_the_worker_was_started_with_is_there_at_once(offload: Offloader) -> None:
+    """Each process runs the command's module again; importing what it imports takes a second."""
+    assert await offload(_imported_before, ("worker.cli", "arq.cli")) == [True, True]
+
+
+def _imported_before(names: tuple[str, ...]) -> list[bool]:
+    return [name in sys.modules for name in names]

@@ -1,5 +1,6 @@
 """Whom a message is for."""
 
+import unicodedata
 from dataclasses import dataclass, field
 from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -31,7 +32,11 @@ class Recipient:
     @property
     def display_name(self) -> str:
         """The name on one line."""
-        return " ".join(self.name.split())
+        return " ".join("".join(filter(_is_shown, self.name)).split())
+
+
+def _is_shown(character: str) -> bool:
+    return character.isspace() or unicodedata.category(character) not in {"Cc", "Cs"}
 
 
 def known_zone(name: str) -> ZoneInfo:

@@ -155,23 +155,29 @@ async def release(
 
 
 async def tenants_of(connection: "Connection", services: Sequence[str], number: str) -> list[UUID]:
-    """Who writes to a number from one of ours: its owners, or else all who wrote without one."""
+    """Who writes to a number from one of ours: its owners, and all who wrote there without one of
+    their own. Where there are neither, all who wrote there: somebody has changed theirs since.
+    """
     rows = await connection.fetch(
-        "select tenant_id from messaging_profiles where sms_from = any($1) limit $2",
+        """
+        with writers as (
+            select distinct tenant_id, sms_from
+              from deliveries left join messaging_profiles using (tenant_id)
+             where channel = 'sms' and recipient = $2
+        ), owners as (
+            select tenant_id from messaging_profiles where sms_from = any($1)
+             union
+            select tenant_id from writers where sms_from is null
+        )
+        select tenant_id from owners
+         union
+        select tenant_id from writers where not exists (select from owners)
+         limit $3
+        """,
         services,
+        number,
         _MOST_TENANTS,
     )
-    if not rows:
-        rows = await connection.fetch(
-            """
-            select distinct tenant_id
-              from deliveries left join messaging_profiles using (tenant_id)
-             where channel = 'sms' and recipient = $1 and sms_from is null
-             limit $2
-            """,
-            number,
-            _MOST_TENANTS,
-        )
     return [row["tenant_id"] for row in rows]
 
 

@@ -247,3 +247,23 @@ def test_the_amount_is_exact_also_after_a_way_through_json(amount: Any, read: st
 
 def test_what_is_asked_for_is_never_shown() -> None:
     assert send_payment_request.sensitive == {"amount", "payment_link"}
+
+
+async def test_a_retry_after_midnight_is_the_same_message(
+    rig: Rig, db: "Pool", request_: dict[str, Any]
+) -> None:
+    rig.clock.move(hours=12, minutes=59)  # 23:59 in Istanbul
+    asked_at = rig.clock()
+    await rig.run(send_payment_request, request_, run_id="asked", enqueued_at=asked_at)
+    # As a worker leaves it that dies between handing over and noting it down.
+    await db.execute("update deliveries set status = 'sending'")
+    await db.execute("delete from dunning_turns")
+    rig.outbox.is_repeatable = False
+    rig.clock.move(minutes=2)
+
+    ended = await rig.run(
+        send_payment_request, request_, run_id="asked", attempt=2, enqueued_at=asked_at
+    )
+
+    assert "may have been sent" in str(ended)
+    assert len(rig.mails) == 1

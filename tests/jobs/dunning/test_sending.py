@@ -17,7 +17,7 @@ from jobs.kit import Cancel, JobContext, Snooze
 from jobs.messaging.core.channels import Channel
 from jobs.messaging.profile import profile_of
 from tests.conftest import MakeContext, Tenant
-from tests.jobs.dunning.rows import CONTACT, NOW, TODAY, insert
+from tests.jobs.dunning.rows import CONTACT, NOW, TODAY, insert, insert_contact, insert_invoice
 
 if TYPE_CHECKING:
     import asyncpg
@@ -191,3 +191,30 @@ async def test_a_tenants_zone_is_one_of_the_database(
     assert tenant_zone(profile) == ZoneInfo("Europe/Istanbul")
     with pytest.raises(RequestRejectedError, match=r"tenants\.timezone"):
         tenant_zone(replace(profile, timezone="Mars/Olympus"))
+
+
+async def test_whoever_wants_no_sms_is_reminded_by_mail(
+    rig: "Rig", db: "Pool", tenant: Tenant
+) -> None:
+    contact_id = await insert_contact(db, tenant.tenant_id, preferred_channel="sms")
+    await insert(
+        db,
+        "suppressions",
+        tenant_id=tenant.tenant_id,
+        channel="sms",
+        address="+905321234567",
+        reason="opted out",
+    )
+    due_on = NOW.date() - timedelta(days=31)
+    invoice_id = await insert_invoice(db, tenant.tenant_id, contact_id, due_on=due_on)
+    payload = {
+        "tenant_id": str(tenant.tenant_id),
+        "contact_id": str(contact_id),
+        "invoice_id": str(invoice_id),
+        "step": 4,
+    }
+
+    sent = (await rig.run("dunning.send_payment_reminder", payload)).succeeded()
+
+    assert sent == {"sms": "suppressed", "email": "sent"}
+    assert (len(rig.texts), len(rig.mails)) == (0, 1)

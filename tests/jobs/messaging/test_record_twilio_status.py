@@ -117,11 +117,35 @@ async def test_an_sms_of_others_concerns_nobody(rig: Rig, db: "Db") -> None:
 async def test_stop_is_heard_by_who_owns_the_number(rig: Rig, db: "Db", word: str) -> None:
     owner, other = await insert_tenant(db), await insert_tenant(db)
     await set_profile(db, owner, sms_from=OUR_NUMBER)
+    await set_profile(db, other, sms_from="+15005550099")
     await insert_delivery(db, other, channel="sms")
 
     assert await recorded(rig, inbound_payload(word)) == "stopped"
 
     assert await suppressed(db) == {(owner, "sms", NUMBER, "opted out")}
+
+
+async def test_stop_is_also_heard_by_who_writes_from_whatever_the_settings_say(
+    rig: Rig, db: "Db"
+) -> None:
+    """The number of the settings may be one that a tenant names, too."""
+    owner, other = await insert_tenant(db), await insert_tenant(db)
+    await set_profile(db, owner, sms_from=OUR_NUMBER)
+    await insert_delivery(db, other, channel="sms")
+
+    await recorded(rig, inbound_payload("STOP"))
+
+    assert {row[0] for row in await suppressed(db)} == {owner, other}
+
+
+async def test_stop_to_a_number_that_was_given_up_is_heard_all_the_same(rig: Rig, db: "Db") -> None:
+    tenant_id = await insert_tenant(db)
+    await insert_delivery(db, tenant_id, channel="sms")
+    await set_profile(db, tenant_id, sms_from="+15005550099")
+
+    assert await recorded(rig, inbound_payload("STOP")) == "stopped"
+
+    assert await suppressed(db) == {(tenant_id, "sms", NUMBER, "opted out")}
 
 
 async def test_stop_to_a_shared_number_is_heard_by_all_who_wrote_from_it(

@@ -18,6 +18,7 @@ from jobs.messaging.rendering import (
     inlined,
     is_built_in,
     mail_text,
+    one_line,
     render,
     render_part,
     sms_text,
@@ -200,3 +201,9 @@ def test_instants_are_told_where_the_reader_is(zone: str) -> None:
     made = render("report", Reader("tr", zone, "email"), values("report"))
 
     assert {"Europe/Istanbul": "12:00", "America/New_York": "04:00"}[zone] in made.text
+
+
+def test_signs_that_nobody_sees_and_no_provider_takes_are_left_out() -> None:
+    assert one_line("a\x07b \x00 c\n d") == "ab c d"
+    assert mail_text("a\x07b\n\tc") == "ab\n\tc\n"
+    assert sms_text("a\x07b\nc") == "ab\nc"

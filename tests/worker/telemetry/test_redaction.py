@@ -120,6 +120,7 @@ def test_objects_show_only_what_they_would_print() -> None:
         "attachments": [],
         "language": "en",
         "sender": None,
+        "event": None,
         "template_version": "",
     }
     assert redact(ValueError("bad ada@example.com")) == {

@@ -31,3 +31,14 @@ def test_nothing_personal_shows_in_a_log() -> None:
     shown = repr(SOMEBODY)
 
     assert not [text for text in ("Ayşe", "ayse@", "0532") if text in shown]
+
+
+def test_a_name_is_shown_without_what_no_header_takes() -> None:
+    recipient = Recipient(
+        tenant_id=UUID(int=1),
+        name=" Ayşe\x07\r\n Işık\x00 👩\u200d💻",
+        locale="tr",
+        timezone="Europe/Istanbul",
+    )
+
+    assert recipient.display_name == "Ayşe Işık 👩\u200d💻"
