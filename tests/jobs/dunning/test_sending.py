@@ -17,7 +17,15 @@ from jobs.kit import Cancel, JobContext, Snooze
 from jobs.messaging.core.channels import Channel
 from jobs.messaging.profile import profile_of
 from tests.conftest import MakeContext, Tenant
-from tests.jobs.dunning.rows import CONTACT, NOW, TODAY, insert, insert_contact, insert_invoice
+from tests.jobs.dunning.rows import (
+    CONTACT,
+    NOW,
+    TODAY,
+    insert,
+    insert_contact,
+    insert_invoice,
+    insert_profile,
+)
 
 if TYPE_CHECKING:
     import asyncpg
@@ -196,6 +204,7 @@ async def test_a_tenants_zone_is_one_of_the_database(
 async def test_whoever_wants_no_sms_is_reminded_by_mail(
     rig: "Rig", db: "Pool", tenant: Tenant
 ) -> None:
+    await insert_profile(db, tenant.tenant_id)
     contact_id = await insert_contact(db, tenant.tenant_id, preferred_channel="sms")
     await insert(
         db,
@@ -206,7 +215,9 @@ async def test_whoever_wants_no_sms_is_reminded_by_mail(
         reason="opted out",
     )
     due_on = NOW.date() - timedelta(days=31)
-    invoice_id = await insert_invoice(db, tenant.tenant_id, contact_id, due_on=due_on)
+    invoice_id = await insert_invoice(
+        db, tenant.tenant_id, contact_id, due_on=due_on, payment_link=None
+    )
     payload = {
         "tenant_id": str(tenant.tenant_id),
         "contact_id": str(contact_id),
