@@ -287,11 +287,18 @@ async def test_without_one_that_both_parts_share_nothing_is_asked(
         (Fault("broken", status=529), "away", OLD),
         (Fault("throttled"), "away", OLD),
         (Fault("drops"), "away", OLD),
+        (Fault("hangs"), "slow", OLD),
     ],
 )
 async def test_it_is_so_over_the_wire(
-    sender: Sender, tenant: Tenant, fault: Fault | None, outcome: str, said: str
+    sender: Sender,
+    tenant: Tenant,
+    monkeypatch: pytest.MonkeyPatch,
+    fault: Fault | None,
+    outcome: str,
+    said: str,
 ) -> None:
+    monkeypatch.setattr(personalising, "PATIENCE", 2.0)
     async with llm_server() as server, httpx.AsyncClient() as http:
         server.faults.fault = fault
         (name,) = await sender.db.fetchval(

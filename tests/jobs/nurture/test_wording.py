@@ -43,6 +43,10 @@ def test_every_message_of_the_welcome_has_words_in_both_languages(name: str, loc
         assert "https://book.example/visit" in text
         assert "Deniz Kaya" in text
     assert "STOP" in sms.text
+    # A paragraph that a model may say in other words, the same one in both parts.
+    assert mail.opening
+    assert mail.opening in mail.text
+    assert mail.opening in mail.html
     assert length(transliterated(sms.text)).segments <= 2
 
 

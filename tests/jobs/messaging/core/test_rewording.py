@@ -113,7 +113,7 @@ def test_a_very_long_original_is_left_alone() -> None:
         (TURKISH, ENGLISH.replace("Acme & Sons", "Güneş Yapı"), "tr"),
         (
             ENGLISH,
-            "Vielen Dank, dass Sie nach Acme & Sons gefragt haben, so erreichen Sie uns.",
+            "Merci de nous avoir contactés au sujet de Acme & Sons, nous voici.",
             "en",
         ),
     ],
