@@ -19,6 +19,7 @@ import httpx
 from arq.worker import Function, func
 from structlog.typing import FilteringBoundLogger
 
+from clients.llm import LanguageModel
 from clients.local_storage import LocalStorage
 from clients.mail import MailProvider, Sender
 from clients.object_storage import ObjectStorage
@@ -34,7 +35,7 @@ from worker.message import When, correlation_id
 from worker.offload import Offloader, preload
 from worker.outbox import enqueue_in, enqueue_many_in
 from worker.outbox.queries import Connection
-from worker.providers import mail_provider, sms_provider, webhook
+from worker.providers import mail_provider, model, sms_provider, webhook
 from worker.records import OUTBOX, row_id_of
 from worker.scratch import scratch_folder, scratch_root
 from worker.settings import Settings
@@ -65,6 +66,7 @@ class Resources:
     links: str
     progress: Callable[[Run, float, str], None]
     webhook: Webhook | None = None
+    model: LanguageModel | None = None
     # Rows of the outbox whose runs are being run here.
     in_hand: set[int] = field(default_factory=set)
 
@@ -182,6 +184,7 @@ async def open_resources(
             links=str(settings.public_url or settings.sidecar_url).rstrip("/"),
             progress=progress,
             webhook=webhook(settings, http, clock),
+            model=model(settings, http),
         )
 
 

@@ -1,10 +1,11 @@
-"""Which services mails, SMS and webhooks leave through, as the settings say."""
+"""Which services mails, SMS and webhooks leave through, and who is asked, as the settings say."""
 
 from collections.abc import Callable
 from datetime import datetime
 
 import httpx
 
+from clients.llm import LanguageModel, language_model
 from clients.mail import MailProvider, Sender
 from clients.mail_file import MailFile
 from clients.sendgrid import SendGrid
@@ -49,3 +50,9 @@ def webhook(
     """ALERT_WEBHOOK_URL's, if there is one."""
     known = settings.alert_webhook
     return None if known is None else Webhook(http=http, settings=known, clock=clock)
+
+
+def model(settings: Settings, http: httpx.AsyncClient) -> LanguageModel | None:
+    """LLM_PROVIDER's, if there is one."""
+    known = settings.llm
+    return None if known is None else language_model(known, http=http)

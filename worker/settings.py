@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from typing_extensions import override
 
 from worker.settings_access import AccessSettings
+from worker.settings_llm import LlmSettings
 from worker.settings_notices import NoticeSettings
 from worker.settings_running import HistorySettings, RunningSettings
 from worker.settings_schedules import NamedSchedules, ScheduleSettings
@@ -36,6 +37,7 @@ class Settings(
     NoticeSettings,
     WatchingSettings,
     FileSettings,
+    LlmSettings,
     SendingSettings,
     HistorySettings,
     ScheduleSettings,
@@ -71,7 +73,12 @@ class Settings(
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        problems = self.sending_problems() + self.notice_problems() + self.server_problems()
+        problems = [
+            *self.sending_problems(),
+            *self.llm_problems(),
+            *self.notice_problems(),
+            *self.server_problems(),
+        ]
         if problems:
             raise ValueError("\n".join(problems))
         return self

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 import httpx
 from structlog.typing import FilteringBoundLogger
 
+from clients.llm import LanguageModel
 from clients.mail import Sender
 from clients.object_storage import ObjectStorage
 from jobs.kit.payload import Payload
@@ -91,6 +92,8 @@ class Tools(Protocol):
     def sender(self) -> Sender: ...
     @property
     def clock(self) -> Callable[[], datetime]: ...
+    @property
+    def model(self) -> LanguageModel | None: ...
 
     def mailer_of(self, run: Run) -> Mailer: ...
 
@@ -172,6 +175,11 @@ class JobContext:
     def poster(self) -> Poster | None:
         """Posts this run's events to admins (the setting ALERT_WEBHOOK_URL); None without one."""
         return self.tools.poster_of(self.run)
+
+    @property
+    def model(self) -> LanguageModel | None:
+        """A language model (the setting LLM_PROVIDER); None without one."""
+        return self.tools.model
 
     @property
     def meter(self) -> Meter:

@@ -17,6 +17,7 @@ from jobs.messaging.rendering import (
     is_built_in,
     mail_text,
     one_line,
+    opening_of,
     render_part,
     sms_text,
 )
@@ -29,13 +30,20 @@ _WITH_LINKS = ParserConfig(display_links=True)
 
 
 def render_override(
-    name: str, override: Override, reader: Reader, values: Mapping[str, Any]
+    name: str,
+    override: Override,
+    reader: Reader,
+    values: Mapping[str, Any],
+    opening: str | None = None,
 ) -> Rendered:
-    """Fill it. Raises OverrideError. For a process of its own: it may take any time."""
+    """Fill it, with this opening if there is one. Raises OverrideError. For a process of its own:
+    it may take any time.
+    """
     version = f"tenant-{override.version}"
     with read_by(reader):
         parts = override.parts(reader.channel)
-        filled = {kind: fill(kind, source, values) for kind, source in parts.items()}
+        made = {kind: fill(kind, source, values, opening) for kind, source in parts.items()}
+    filled = {kind: part.text for kind, part in made.items()}
     if reader.channel == "sms":
         return Rendered(version, _not_empty("text", sms_text(filled["sms"])))
     subject = filled.get("subject")
@@ -46,6 +54,7 @@ def render_override(
         _text_part(filled, reader, values),
         _not_empty("subject", one_line(subject)),
         _html_part(filled, one_line(subject), reader, values),
+        opening_of([part for kind, part in made.items() if kind in ("text", "html")]),
     )
 
 

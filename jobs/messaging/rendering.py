@@ -1,12 +1,16 @@
 """Texts from the product's own templates: `templates/<name>.<language>.{subject,txt,html,sms}.j2`.
 
 Whatever comes from outside is escaped in HTML, and a name that a template misspells is an error.
+
+A mail may mark a paragraph as the block `opening`, in text and HTML alike: it can then be said in
+other words, which are plain text and escaped as any value is.
 """
 
 import functools
 import hashlib
+import html
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +18,7 @@ import css_inline
 from jinja2 import (
     PackageLoader,
     StrictUndefined,
+    Template,
     TemplateError,
     TemplateNotFound,
     TemplateSyntaxError,
@@ -22,6 +27,7 @@ from jinja2 import (
     select_autoescape,
 )
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from markupsafe import escape
 
 from jobs.messaging.core.channels import Channel
 from jobs.messaging.reading import FILTERS, Reader, read_by
@@ -70,12 +76,16 @@ class RenderingError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """A message's texts; an SMS has neither subject nor HTML. `version` is its template's."""
+    """A message's texts; an SMS has neither subject nor HTML. `version` is its template's.
+
+    `opening` is the paragraph of a mail that may be said in other words; None: there is none.
+    """
 
     version: str
     text: str
     subject: str = ""
     html: str = ""
+    opening: str | None = None
 
 
 def is_built_in(name: str, language: str, channel: Channel) -> bool:
@@ -87,19 +97,66 @@ def is_built_in(name: str, language: str, channel: Channel) -> bool:
     return True
 
 
-def render(name: str, reader: Reader, values: Mapping[str, Any]) -> Rendered:
-    """Fill the templates of one message. Raises RenderingError."""
+def render(
+    name: str, reader: Reader, values: Mapping[str, Any], *, opening: str | None = None
+) -> Rendered:
+    """Fill the templates of one message; `opening` takes the place of theirs. Raises
+    RenderingError.
+    """
     parts = [f"{name}.{reader.locale}.{part}.j2" for part in _PARTS[reader.channel]]
-    texts = [_filled(part, reader, values) for part in parts]
+    filled = [_filled(part, reader, values, opening) for part in parts]
     if reader.channel == "sms":
-        return Rendered(built_in_version(*parts), sms_text(texts[0]))
-    subject, text, html = texts
-    return Rendered(built_in_version(*parts), mail_text(text), one_line(subject), inlined(html))
+        return Rendered(built_in_version(*parts), sms_text(filled[0].text))
+    subject, text, page = filled
+    return Rendered(
+        built_in_version(*parts),
+        mail_text(text.text),
+        one_line(subject.text),
+        inlined(page.text),
+        opening_of([text, page]),
+    )
 
 
-def _filled(file: str, reader: Reader, values: Mapping[str, Any]) -> str:
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """One part of a message; `opening` is that block's plain words, None if it has no such block,
+    or one with markup in it.
+    """
+
+    text: str
+    opening: str | None
+
+
+def opening_of(parts: Collection[Filled]) -> str | None:
+    """What all of them have as their opening: in other words, too, they say the same."""
+    said = {part.opening for part in parts}
+    return said.pop() if len(said) == 1 else None
+
+
+def fill_template(
+    template: Template, values: Mapping[str, Any], *, is_html: bool, opening: str | None = None
+) -> tuple[Iterator[str], str | None]:
+    """The template's text piece by piece, and its opening. Raises what templates raise."""
+    context = template.new_context(dict(values))
+    block = template.blocks.get("opening")
+    said = "".join(block(context)) if block else ""
+    if not said.strip() or (is_html and "<" in said):
+        return template.root_render_func(context), None
+    if opening is not None:
+        words = str(escape(opening)) if is_html else opening
+        # With the line breaks around it.
+        words = said.replace(said.strip(), words)
+        context.blocks["opening"] = [lambda _: iter([words])]
+    return template.root_render_func(context), one_line(html.unescape(said) if is_html else said)
+
+
+def _filled(file: str, reader: Reader, values: Mapping[str, Any], opening: str | None) -> Filled:
+    is_html = file.endswith(".html.j2")
     try:
-        return render_part(file, reader, values)
+        with read_by(reader):
+            template = _TEMPLATES.get_template(file)
+            pieces, own = fill_template(template, values, is_html=is_html, opening=opening)
+            return Filled("".join(pieces), own)
     except TemplateNotFound as error:
         raise RenderingError(f"there is no template {error.name}") from None
     except TROUBLES as error:
@@ -153,11 +210,11 @@ def sms_text(text: str) -> str:
     return "\n".join(line for line in lines if line)
 
 
-def inlined(html: str) -> str:
+def inlined(page: str) -> str:
     """With each style at its element; and with the letters' encoding at the very beginning, for
     those who open the file.
     """
-    return _INLINER.inline(html).replace("<head>", '<head><meta charset="utf-8">', 1)
+    return _INLINER.inline(page).replace("<head>", '<head><meta charset="utf-8">', 1)
 
 
 def source_of(file: str) -> str:

@@ -22,7 +22,14 @@ from typing_extensions import override
 
 from jobs.messaging.core.override import Kind
 from jobs.messaging.reading import FILTERS
-from jobs.messaging.rendering import TROUBLES, printed, reason_of, source_of
+from jobs.messaging.rendering import (
+    TROUBLES,
+    Filled,
+    fill_template,
+    printed,
+    reason_of,
+    source_of,
+)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -98,11 +105,13 @@ def _environment(*, is_html: bool) -> _Environment:
 _HTML, _TEXT = _environment(is_html=True), _environment(is_html=False)
 
 
-def fill(kind: Kind, source: str, values: Mapping[str, Any]) -> str:
+def fill(kind: Kind, source: str, values: Mapping[str, Any], opening: str | None = None) -> Filled:
     """One part of a template, with these values. Raises OverrideError."""
     tree = _parsed(kind, source)
     try:
-        return _limited(kind, _of(kind).from_string(tree).generate(values))
+        template, is_html = _of(kind).from_string(tree), kind == "html"
+        pieces, own = fill_template(template, values, is_html=is_html, opening=opening)
+        return Filled(_limited(kind, pieces), own)
     except (*TROUBLES, _OutOfTimeError) as error:
         raise OverrideError(_field(kind), _reason(error, source)) from None
 

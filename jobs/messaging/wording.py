@@ -1,7 +1,9 @@
 """The words of a message: the tenant's own, or else the product's."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any, TypeAlias
 from uuid import UUID
 
 from clients.errors import RequestRejectedError
@@ -14,6 +16,9 @@ from jobs.messaging.reading import Reader
 from jobs.messaging.rendering import Rendered, RenderingError, is_built_in, render
 from jobs.messaging.sandbox import OverrideError, render_bounded
 
+# Other words for the opening of a mail, plain and on one line; None: it stays as it is.
+Reword: TypeAlias = Callable[[str], Awaitable[str | None]]
+
 
 async def words(
     ctx: JobContext,
@@ -23,8 +28,9 @@ async def words(
     values: Mapping[str, Any],
     *,
     strict: bool = False,
+    reword: Reword | None = None,
 ) -> Rendered:
-    """The message's texts, filled.
+    """The message's texts, filled. `reword` is asked for other words where they have an opening.
 
     A tenant's template that does not work must not keep a reminder from going out, so the product's
     takes its place; that is logged and counted. `strict`, and where the product has none, it is a
@@ -34,15 +40,54 @@ async def words(
     override = await queries.active_override(ctx.db, tenant_id, key)
     if override is not None:
         try:
-            return await ctx.offload(
-                render_bounded, render_override, name, override, reader, values
-            )
+            made = await _own_words(ctx, name, override, reader, values)
         except (OverrideError, OffloadError) as error:
             _fall_back(ctx, name, override, reader, error, strict=strict)
+        else:
+            return await _reworded(
+                made, reword, partial(_own_words, ctx, name, override, reader, values)
+            )
     try:
-        return render(name, reader, values)
+        return await _reworded(
+            render(name, reader, values), reword, partial(_product_words, name, reader, values)
+        )
     except RenderingError as error:
         raise RequestRejectedError(f"message {name}: {error}") from None
+
+
+async def _own_words(
+    ctx: JobContext,
+    name: str,
+    override: Override,
+    reader: Reader,
+    values: Mapping[str, Any],
+    opening: str | None = None,
+) -> Rendered:
+    return await ctx.offload(
+        render_bounded, render_override, name, override, reader, values, opening
+    )
+
+
+async def _product_words(
+    name: str, reader: Reader, values: Mapping[str, Any], opening: str
+) -> Rendered:
+    return render(name, reader, values, opening=opening)
+
+
+async def _reworded(
+    made: Rendered, reword: Reword | None, again: Callable[[str], Awaitable[Rendered]]
+) -> Rendered:
+    """What was made, with another opening if there is one. It never keeps the message back."""
+    if reword is None or made.opening is None:
+        return made
+    opening = await reword(made.opening)
+    if opening is None:
+        return made
+    try:
+        changed = await again(opening)
+        return replace(changed, version=f"{changed.version}+reworded")
+    except (OverrideError, OffloadError, RenderingError):
+        return made
 
 
 def _fall_back(

@@ -19,7 +19,7 @@ from jobs.messaging.fitting import fitted
 from jobs.messaging.profile import Profile, profile_of
 from jobs.messaging.reading import Reader
 from jobs.messaging.rendering import Rendered
-from jobs.messaging.wording import words
+from jobs.messaging.wording import Reword, words
 
 MOST_SEGMENTS = 4  # of an SMS; each is paid for
 
@@ -34,13 +34,14 @@ async def write_mail(
     invitation: Invitation | None = None,
     unsubscribable: bool = True,
     strict: bool = False,
+    reword: Reword | None = None,
 ) -> Mail:
     """A mail from a template, in the recipient's language and time zone.
 
     `unsubscribable` is false for what has to reach them, such as an invoice: then it shows no way
-    out. `strict` is for mails that a tenant's own template alone can say. Raises
-    RequestRejectedError for somebody without an address, and for a template that these values do
-    not fill; it says which, and never a value.
+    out. `strict` is for mails that a tenant's own template alone can say. `reword` may say the
+    template's opening in other words. Raises RequestRejectedError for somebody without an address,
+    and for a template that these values do not fill; it says which, and never a value.
     """
     _check(template, to)
     address = ascii_address(to.email or "")
@@ -50,7 +51,7 @@ async def write_mail(
     link = await _way_out(ctx, to, address) if unsubscribable else None
     reader = Reader(to.locale, to.timezone, "email")
     known = common_values(to, profile, values, link)
-    rendered = await words(ctx, to.tenant_id, template, reader, known, strict=strict)
+    rendered = await words(ctx, to.tenant_id, template, reader, known, strict=strict, reword=reword)
     sender = sender_of(profile, ctx.sender)
     return mail_of(
         template,

@@ -25,12 +25,15 @@ _BROKEN: Final = frozenset({"bounced", "unreachable"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """`delay` is since the step before, or since the start."""
+    """`delay` is since the step before, or since the start. `personalise`: a model may say the
+    opening of its mail in other words.
+    """
 
     step_id: UUID
     delay: timedelta
     channel: StepChannel
     template: str
+    personalise: bool = False
 
 
 @dataclass(frozen=True, slots=True)

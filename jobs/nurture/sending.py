@@ -13,6 +13,7 @@ from jobs.messaging.profile import Profile
 from jobs.messaging.writing import write_mail, write_sms, zone_of
 from jobs.nurture.contacts.contact import Contact
 from jobs.nurture.core import StepChannel, StepState, in_order, route, skip_reason
+from jobs.nurture.personalising import rewording
 from jobs.nurture.wording import offered_channels
 
 Result = Literal["sent", "already_sent", "suppressed", "unreachable"]
@@ -22,7 +23,8 @@ Result = Literal["sent", "already_sent", "suppressed", "unreachable"]
 class Wanted:
     """What is to be sent; once for each key, contact and channel.
 
-    `strict`: the tenant's own template works, or nothing is sent.
+    `strict`: the tenant's own template works, or nothing is sent. `personalise`: a mail's opening
+    may be said in other words; each letter of an SMS is paid for, and stays.
     """
 
     template: str
@@ -30,6 +32,7 @@ class Wanted:
     values: Mapping[str, str] = field(repr=False)
     key: str
     strict: bool = False
+    personalise: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +89,8 @@ async def _send_by(
     to, values, strict = contact.recipient, wanted.values, wanted.strict
     try:
         if channel == "email":
-            mail = await write_mail(ctx, wanted.template, to, values, strict=strict)
+            reword = rewording(ctx, to) if wanted.personalise else None
+            mail = await write_mail(ctx, wanted.template, to, values, strict=strict, reword=reword)
             receipt = await ctx.mailer.send(mail, key=wanted.key, recording=recording)
         else:
             _wait_for_morning(ctx, profile, contact)

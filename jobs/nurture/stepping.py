@@ -48,6 +48,7 @@ async def take_step(ctx: JobContext, payload: DueStep) -> dict[str, Any]:
         channel=found.step.channel,
         values=found.line.values,
         key=f"nurture:{payload.enrolment_id}:{step_id}",
+        personalise=found.step.personalise,
     )
     recording = partial(_record_sent, ctx=ctx, enrolment_id=payload.enrolment_id, step_id=step_id)
     outcome = await send(ctx, profile, found.contact, wanted, recording)

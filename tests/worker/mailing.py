@@ -51,6 +51,9 @@ class Counter:
     def template_failed(self, *, channel: str, template: str) -> None:
         raise AssertionError("a mailer fills no template")
 
+    def personalised(self, *, outcome: str) -> None:
+        raise AssertionError("a mailer asks no model")
+
     def sync(self, *, integration: str, operation: str, status: str, **records: int) -> None:
         raise AssertionError("a mailer synchronises nothing")
 

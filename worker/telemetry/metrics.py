@@ -254,6 +254,10 @@ class Metrics(Meter):
         self._message_outcomes.outcome(provider=provider, outcome=outcome)
 
     @override
+    def personalised(self, *, outcome: str) -> None:
+        self._message_outcomes.personalised(outcome=outcome)
+
+    @override
     def skipped(self, *, channel: str, template: str, reason: str) -> None:
         self._skipped.labels(
             self._bounded("channel", channel, most=5),

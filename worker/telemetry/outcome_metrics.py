@@ -1,4 +1,4 @@
-"""What became of messages after they left, as their providers tell it."""
+"""What became of messages: of their words, and after they left, as their providers tell it."""
 
 from types import MappingProxyType
 from typing import Final
@@ -10,6 +10,7 @@ _CHANNELS: Final = MappingProxyType({"sendgrid": "email", "twilio": "sms"})
 _OUTCOMES: Final = (
     "deferred", "delivered", "bounced", "dropped", "failed", "complained", "unsubscribed",
 )  # fmt: skip
+_PERSONALISATIONS: Final = ("reworded", "unfit", "refused", "slow", "away")
 
 
 class OutcomeMetrics:
@@ -25,9 +26,22 @@ class OutcomeMetrics:
         for provider, channel in _CHANNELS.items():
             for outcome in _OUTCOMES:
                 self._outcomes.labels(channel, provider, outcome)
+        self._personalisations = Counter(
+            "worker_personalisations",
+            "Mails whose opening a model was asked for; all but `reworded` kept the template's.",
+            ["outcome"],
+            registry=registry,
+        )
+        for outcome in _PERSONALISATIONS:
+            self._personalisations.labels(outcome)
 
     def outcome(self, *, provider: str, outcome: str) -> None:
         """Count what is news about a message."""
         known = outcome if outcome in _OUTCOMES else _OTHER
         name = provider if provider in _CHANNELS else _OTHER
         self._outcomes.labels(_CHANNELS.get(provider, _OTHER), name, known).inc()
+
+    def personalised(self, *, outcome: str) -> None:
+        """Count what became of asking a model."""
+        known = outcome if outcome in _PERSONALISATIONS else _OTHER
+        self._personalisations.labels(known).inc()

@@ -178,6 +178,7 @@ class Counted:
         self.outcomes: list[dict[str, str]] = []
         self.skips: list[dict[str, str]] = []
         self.template_failures: list[dict[str, str]] = []
+        self.personalisations: list[str] = []
         self.syncs: list[dict[str, Any]] = []
 
     def email(self, *, provider: str, template: str, status: str) -> None:
@@ -197,6 +198,9 @@ class Counted:
 
     def template_failed(self, *, channel: str, template: str) -> None:
         self.template_failures.append({"channel": channel, "template": template})
+
+    def personalised(self, *, outcome: str) -> None:
+        self.personalisations.append(outcome)
 
     def sync(self, *, integration: str, operation: str, status: str, **records: int) -> None:
         of = {"integration": integration, "operation": operation, "status": status}

@@ -14,6 +14,7 @@ from uuid import UUID, uuid4
 import httpx
 import orjson
 
+from clients.llm import LanguageModel
 from clients.local_storage import LocalStorage
 from clients.mail import Sender
 from clients.object_storage import ObjectStorage
@@ -56,6 +57,7 @@ class Rig:
     clock     what `ctx.now()` says, and what delays follow; the pool's, or this instant
     meter     counts; `rig.counted` remembers, unless given
     offload   runs functions in processes, as a worker does, unless given
+    model     `ctx.model`; none, unless given
 
     Mails are kept in `mails`, SMS in `texts`, lines of `ctx.log` in `logs`. `outbox.error` is what
     sending a mail raises, `text_outbox.error` the same of an SMS.
@@ -72,6 +74,7 @@ class Rig:
         clock: Clock | None = None,
         meter: Meter | None = None,
         offload: Offload | None = None,
+        model: LanguageModel | None = None,
         settings: Settings | None = None,
     ) -> None:
         self.clock = clock or (pool.clock if pool is not None else Clock())
@@ -100,6 +103,7 @@ class Rig:
             meter=meter or self.counted,
             offload=offload or Offloader(),  # type: ignore[arg-type]  # any that can be called so
             scratch=scratch,
+            model=model,
             pool=given(pool, "pool", self._notice),
             clock=self.clock,
             links=str(links).rstrip("/"),

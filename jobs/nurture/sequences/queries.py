@@ -197,7 +197,7 @@ async def steps_of(db: "Pool | Connection", sequence_ids: Sequence[UUID]) -> dic
     """Of each sequence, in their order; those that were taken out are left out."""
     rows = await db.fetch(
         """
-        select sequence_id, step_id, delay_seconds, channel, template
+        select sequence_id, step_id, delay_seconds, channel, template, personalise
           from sequence_steps
          where sequence_id = any($1) and position is not null
          order by sequence_id, position
@@ -232,11 +232,12 @@ async def put_steps(
     await connection.executemany(
         """
         insert into sequence_steps (tenant_id, sequence_id, step_id, position, delay_seconds,
-                                    channel, template)
-        values ($1, $2, $3, $4, $5, $6, $7)
+                                    channel, template, personalise)
+        values ($1, $2, $3, $4, $5, $6, $7, $8)
         on conflict (tenant_id, sequence_id, step_id) do update
            set position = excluded.position, delay_seconds = excluded.delay_seconds,
-               channel = excluded.channel, template = excluded.template
+               channel = excluded.channel, template = excluded.template,
+               personalise = excluded.personalise
         """,
         [
             (
@@ -247,6 +248,7 @@ async def put_steps(
                 int(step.delay.total_seconds()),
                 step.channel,
                 step.template,
+                step.personalise,
             )
             for position, step in enumerate(steps)
         ],
@@ -282,4 +284,5 @@ def _step(row: "asyncpg.Record") -> Step:
         delay=timedelta(seconds=row["delay_seconds"]),
         channel=row["channel"],
         template=row["template"],
+        personalise=row["personalise"],
     )

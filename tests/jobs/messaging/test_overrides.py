@@ -151,3 +151,14 @@ def test_an_open_message_may_ask_for_what_only_its_contacts_have() -> None:
 
 def test_what_works_is_shown_with_its_sample() -> None:
     assert checked(text="{{ name }}: {{ sign_in_url }}").text.startswith("Ayşe Işık: https://app")
+
+
+def test_other_words_for_an_opening_are_plain_text_too() -> None:
+    block = "{% block opening %}Merhaba {{ name }}{% endblock %}"
+    override = Override(version=3, text=block, html=f"<p>{block}</p>")
+
+    mail = render_override("welcome", override, MAIL, VALUES, "a <b>bold</b> {{ tenant }}")
+
+    assert mail.text.startswith("a <b>bold</b> {{ tenant }}\n")
+    assert "a &lt;b&gt;bold&lt;/b&gt; {{ tenant }}</p>" in mail.html
+    assert mail.opening == "Merhaba Ayşe Işık"

@@ -117,7 +117,7 @@ def test_what_it_may_do_is_enough_for_a_letter() -> None:
         "{{ facts((('A', 1),)) }}"
     )
 
-    html = fill("html", source, VALUES)
+    html = fill("html", source, VALUES).text
 
     assert "<b>Ayşe &lt;b&gt;Işık&lt;/b&gt;</b> 15 x! a, b1a2bnobody" in html
     assert "<td>1</td>" in html
@@ -176,7 +176,7 @@ def test_a_filter_or_test_that_there_is_not_is_told(source: str) -> None:
 async def bounded(source: str, values: dict[str, Any] | None = None) -> str:
     offload = Offloader()
     async with asyncio.timeout(50):
-        return await offload(render_bounded, fill, "text", source, values or {})
+        return (await offload(render_bounded, fill, "text", source, values or {})).text
 
 
 async def test_a_process_of_its_own_fills_what_is_harmless() -> None:

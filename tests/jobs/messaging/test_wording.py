@@ -64,3 +64,32 @@ async def test_without_own_words_no_process_is_asked(make_ctx: MakeContext, tena
     made = await words(ctx, tenant.tenant_id, "welcome", MAIL, VALUES, strict=True)
 
     assert made.subject.endswith("hoş geldiniz")
+
+
+async def test_new_words_that_cannot_be_filled_in_leave_the_message_as_it_was(
+    db: "asyncpg.Pool[asyncpg.Record]", make_ctx: MakeContext, tenant: Tenant
+) -> None:
+    """The first process fills the tenant's words, the second one dies."""
+    own = Override(version=0, subject="Selam", text="{% block opening %}Selam{% endblock %}")
+    async with db.acquire() as connection, connection.transaction():
+        await queries.store_override(
+            connection, tenant.tenant_id, Key("welcome", "tr", "email"), own, by="a", at=utc_now()
+        )
+    calls: list[str] = []
+
+    async def once(function: Any, *args: Any) -> Any:
+        if calls:
+            raise OffloadError("killed")
+        calls.append("filled")
+        return args[0](*args[1:])
+
+    async def reword(opening: str) -> str:
+        assert opening == "Selam"
+        return "Merhaba"
+
+    ctx = make_ctx("email.send_welcome", tools={"offload": once})
+
+    made = await words(ctx, tenant.tenant_id, "welcome", MAIL, VALUES, reword=reword)
+
+    assert made.text.startswith("Selam")
+    assert made.version == "tenant-1"

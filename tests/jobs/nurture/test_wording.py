@@ -30,6 +30,16 @@ COMMON = {
 }
 
 
+def test_other_words_are_plain_text_whatever_is_in_them() -> None:
+    values = {**COMMON, **message("nurture_welcome").sample("en"), "language": "en"}
+    hostile = 'a <b>bold</b> {{ name }} & "quoted" one'
+
+    mail = render("nurture_welcome", Reader("en", "UTC", "email"), values, opening=hostile)
+
+    assert hostile in mail.text
+    assert "a &lt;b&gt;bold&lt;/b&gt; {{ name }} &amp;" in mail.html
+
+
 @pytest.mark.parametrize("name", TEMPLATES)
 @pytest.mark.parametrize("locale", ["en", "tr"])
 def test_every_message_of_the_welcome_has_words_in_both_languages(name: str, locale: str) -> None:
@@ -43,6 +53,10 @@ def test_every_message_of_the_welcome_has_words_in_both_languages(name: str, loc
         assert "https://book.example/visit" in text
         assert "Deniz Kaya" in text
     assert "STOP" in sms.text
+    # A paragraph that a model may say in other words, the same one in both parts.
+    assert mail.opening
+    assert mail.opening in mail.text
+    assert mail.opening in mail.html
     assert length(transliterated(sms.text)).segments <= 2
 
 

@@ -175,6 +175,7 @@ def test_every_promised_metric_is_there_and_nothing_else(metrics: Metrics) -> No
         "worker_lease_lost_total",
         "worker_metrics_collect_errors_total",
         "worker_message_outcomes_total",
+        "worker_personalisations_total",
         "worker_notices_total",
         "worker_outbox_rows_total",
         "worker_webhook_deliveries_total",
@@ -190,3 +191,12 @@ def test_two_registries_do_not_meet() -> None:
     errors = "worker_metrics_collect_errors_total"
     assert value(first, errors, {"collector": "cluster"}) == 1
     assert value(second, errors, {"collector": "cluster"}) == 0
+
+
+def test_what_became_of_asking_a_model_is_counted(metrics: Metrics) -> None:
+    metrics.personalised(outcome="unfit")
+    metrics.personalised(outcome="made up")
+
+    name = "worker_personalisations_total"
+    known = {"reworded": 0, "unfit": 1, "refused": 0, "slow": 0, "away": 0, "_other": 1}
+    assert {one: value(metrics, name, {"outcome": one}) for one in known} == known

@@ -36,13 +36,15 @@ class OneSequence(Parameters):
 
 class WantedStep(Body):
     """`delay_seconds` is since the step before, or the start. A step that is to stay the same one
-    says its `step_id`; without one it is new.
+    says its `step_id`; without one it is new. With `personalise` a language model, where one is
+    set up, says the opening of the template's mail in words for the contact.
     """
 
     step_id: UUID | None = Field(None, strict=False)
     delay_seconds: int = Field(ge=0, le=_LONGEST_DELAY)
     channel: Literal["email", "sms", "preferred"] = "preferred"
     template: str = Field(max_length=100, pattern=_NAME)
+    personalise: bool = False
 
     def step(self) -> Step:
         return Step(
@@ -50,6 +52,7 @@ class WantedStep(Body):
             delay=timedelta(seconds=self.delay_seconds),
             channel=self.channel,
             template=self.template,
+            personalise=self.personalise,
         )
 
 
@@ -100,6 +103,7 @@ class StepShown(Answered):
     delay_seconds: int
     channel: str
     template: str
+    personalise: bool
 
 
 class SequenceShown(Answered):
@@ -146,4 +150,5 @@ def _step_shown(step: Step) -> StepShown:
         delay_seconds=int(step.delay.total_seconds()),
         channel=step.channel,
         template=step.template,
+        personalise=step.personalise,
     )

@@ -57,6 +57,21 @@ async def test_a_sequence_is_made_and_seen(
     assert await db.fetchval("select action from audit_log") == "nurture_sequence.create"
 
 
+async def test_a_step_says_whether_its_mail_is_personalised(
+    http: httpx.AsyncClient, tenant: Tenant
+) -> None:
+    made = await make(http, tenant, steps=[{**STEPS[0], "personalise": True}, STEPS[1]])
+
+    assert [step["personalise"] for step in made["steps"]] == [True, False]
+
+    path = f"/nurture-sequences/{made['sequence_id']}"
+    kept = {**STEPS[0], "step_id": made["steps"][0]["step_id"]}
+    changed = await http.put(f"{path}/steps", json={"steps": [kept]})
+    assert [step["personalise"] for step in changed.json()["steps"]] == [False]
+    refused = await http.put(f"{path}/steps", json={"steps": [{**kept, "personalise": "yes"}]})
+    assert "steps.0.personalise" in refused.text
+
+
 async def test_edited_steps_keep_their_ids_and_the_plan_is_made_anew_with_the_commit(
     http: httpx.AsyncClient, db: "Db", tenant: Tenant
 ) -> None:
