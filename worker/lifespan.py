@@ -30,6 +30,7 @@ from jobs.kit.sending import Mailer, Meter, Poster, Texter
 from worker.clock import utc_now
 from worker.codec import ORIGIN
 from worker.deliveries import RecordedMailer, RecordedPoster, RecordedTexter
+from worker.deliveries.throttling import Pause, pause_of
 from worker.enqueuer import Pool
 from worker.message import When, correlation_id
 from worker.offload import Offloader, preload
@@ -82,14 +83,28 @@ class Resources:
     def mailer_of(self, run: Run) -> Mailer:
         """Sends the mail of one run."""
         return RecordedMailer(
-            db=self.db, provider=self.mail, meter=self.meter, run=run, clock=self.clock
+            db=self.db,
+            provider=self.mail,
+            meter=self.meter,
+            run=run,
+            clock=self.clock,
+            pause=self.pause_of(run, "email"),
         )
 
     def texter_of(self, run: Run) -> Texter:
         """Sends the SMS of one run."""
         return RecordedTexter(
-            db=self.db, provider=self.sms, meter=self.meter, run=run, clock=self.clock
+            db=self.db,
+            provider=self.sms,
+            meter=self.meter,
+            run=run,
+            clock=self.clock,
+            pause=self.pause_of(run, "sms"),
         )
+
+    def pause_of(self, run: Run, channel: str) -> Pause:
+        """What a 429 of the channel's provider does to others."""
+        return pause_of(self.pool, run, channel)
 
     def poster_of(self, run: Run) -> Poster | None:
         """Posts the events of one run."""

@@ -33,9 +33,8 @@ class Mailer(Protocol):
     """Sends a mail at most once per (tenant, key, recipient), whatever happens in between.
 
     `recording` is awaited with the connection on which the mail is marked as sent, and again when
-    it was sent before. Raises what the provider raises, RateLimited when it is asked too often,
-    Snooze while another run may be sending it, RequestRejectedError when an earlier attempt may
-    have.
+    it was sent before. Raises what the provider raises, Snooze when it is asked too often or while
+    another run may be sending it, RequestRejectedError when an earlier attempt may have sent it.
     """
 
     async def send(

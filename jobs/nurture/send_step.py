@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from clients.errors import RequestRejectedError
 from jobs.kit import Cancel, JobContext, LegacyPayload, job
@@ -18,6 +18,11 @@ _NAME = r"^[a-z][a-z0-9]*(_[a-z0-9]+)*$"
 VariableName = Annotated[str, Field(max_length=64, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
 
+def _of_sequences(template: str) -> str:
+    """Templates of sequences alone: others ask for what their own jobs make sure of."""
+    return template if template.startswith("nurture_") else f"nurture_{template}"
+
+
 class OneOffStep(LegacyPayload):
     """`sequence_step` is the caller's own number or name of the step: with the template, and
     `occasion` where a contact goes through the same steps again, it makes the message one.
@@ -25,7 +30,7 @@ class OneOffStep(LegacyPayload):
 
     contact_id: UUID
     sequence_step: Annotated[int, Field(ge=0)] | Annotated[str, Field(min_length=1, max_length=100)]
-    template: str = Field(max_length=100, pattern=_NAME)
+    template: Annotated[str, Field(max_length=100, pattern=_NAME), AfterValidator(_of_sequences)]
     personalization: dict[VariableName, Annotated[str, Field(max_length=2000)]] = Field(
         default_factory=dict, max_length=50
     )

@@ -17,7 +17,7 @@ from clients.errors import (
 )
 from clients.handover import Before, nothing
 from clients.sms import Sms
-from jobs.kit import RateLimited, Run, Snooze
+from jobs.kit import Run, Snooze
 from jobs.kit.sending import Recording
 from tests.clients.mails import NOW
 from tests.worker.mailing import TENANT, Counter
@@ -75,6 +75,7 @@ class Desk:
     exchange: Exchange = field(default_factory=Exchange)
     counter: Counter = field(default_factory=Counter)
     now: datetime = NOW
+    pauses: list[timedelta] = field(default_factory=list)
 
     def texter(self, run_id: str = "run-1", **changes: Any) -> RecordedTexter:
         run = Run(
@@ -93,7 +94,11 @@ class Desk:
             meter=self.counter,
             run=replace(run, **changes),
             clock=lambda: self.now,
+            pause=self.pause,
         )
+
+    async def pause(self, wait: timedelta) -> None:
+        self.pauses.append(wait)
 
     async def row(self) -> dict[str, Any]:
         (row,) = await self.db.fetch("select * from deliveries")
@@ -279,15 +284,16 @@ async def test_another_run_waits_while_the_first_may_still_be_at_it(
 @pytest.mark.parametrize(
     ("told", "pause"), [(None, timedelta(seconds=30)), (timedelta(minutes=2), timedelta(minutes=2))]
 )
-async def test_a_provider_that_is_asked_too_often_pauses_the_job(
+async def test_a_provider_that_is_asked_too_often_pauses_its_channel(
     desk: Desk, told: timedelta | None, pause: timedelta
 ) -> None:
     desk.exchange.refusal = ThrottledError("429", retry_after=told)
-    with pytest.raises(RateLimited) as limited:
+    with pytest.raises(Snooze) as limited:
         await desk.texter().send(SMS, key=KEY)
     desk.exchange.refusal = None
 
     assert limited.value.delay == pause
+    assert desk.pauses == [pause]
     assert await desk.status() is None
     assert (await desk.texter().send(SMS, key=KEY)).status == "sent"
 

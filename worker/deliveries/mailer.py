@@ -13,6 +13,7 @@ from jobs.kit import DeliveryReceipt, Run
 from jobs.kit.sending import Meter, Recording
 from worker.deliveries.record import NOBODY, Delivery
 from worker.deliveries.sending import Outgoing, Sending
+from worker.deliveries.throttling import Pause, no_pause
 
 if TYPE_CHECKING:
     import asyncpg
@@ -27,6 +28,7 @@ class RecordedMailer:
     meter: Meter
     run: Run
     clock: Callable[[], datetime]
+    pause: Pause = no_pause
 
     async def send(
         self, mail: Mail, *, key: str, recording: Recording | None = None
@@ -48,6 +50,7 @@ class RecordedMailer:
                 provider=delivery.provider, template=delivery.template, status=status
             ),
             recording=recording,
+            pause=self.pause,
         )
         # With and without IDNA.
         return await sending.send([delivery.recipient, mail.to.strip().lower()])

@@ -12,7 +12,7 @@ from clients.errors import (
     ServiceUnavailableError,
     ThrottledError,
 )
-from jobs.kit import DeliveryReceipt, RateLimited, Run, Snooze
+from jobs.kit import DeliveryReceipt, Run, Snooze
 from jobs.kit.sending import Recording
 from worker.deliveries import queries
 from worker.deliveries.record import (
@@ -24,6 +24,7 @@ from worker.deliveries.record import (
     judge,
     wait_for,
 )
+from worker.deliveries.throttling import Pause, no_pause
 
 if TYPE_CHECKING:
     import asyncpg
@@ -63,6 +64,7 @@ class Sending:
     clock: Callable[[], datetime]
     count: Callable[[str], None]
     recording: Recording | None = None
+    pause: Pause = no_pause
     is_claimed: bool = False
     replaced: Found | None = None
     looked_at: datetime | None = None
@@ -70,8 +72,9 @@ class Sending:
     async def send(self, spellings: Sequence[str]) -> DeliveryReceipt:
         """Send the message unless (tenant, key, recipient) was sent, or must not be written to.
 
-        Raises Snooze while it is not known what another run did, RequestRejectedError when nobody
-        can know, RateLimited, and whatever the provider raises.
+        Raises Snooze while it is not known what another run did, and while the provider is asked
+        too often, which the others of its channel hear of; RequestRejectedError when nobody can
+        know; and whatever the provider raises.
         """
         is_suppressed, found = await queries.look(self.db, self.delivery, spellings)
         if found is not None and found.status == "sent":
@@ -112,8 +115,9 @@ class Sending:
             raise
         except ThrottledError as error:
             await self._release()
-            pause = max(error.retry_after or _PAUSE, timedelta(seconds=1))
-            raise RateLimited(pause, "the provider is asked too often") from error
+            wait = max(error.retry_after or _PAUSE, timedelta(seconds=1))
+            await self.pause(wait)
+            raise Snooze(wait, "the provider is asked too often") from error
         except ServiceUnavailableError:
             await self._release()
             raise

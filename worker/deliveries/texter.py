@@ -12,6 +12,7 @@ from jobs.kit.sending import Meter, Recording
 from worker.deliveries.mailer import digest
 from worker.deliveries.record import NOBODY, Delivery
 from worker.deliveries.sending import Outgoing, Sending
+from worker.deliveries.throttling import Pause, no_pause
 
 if TYPE_CHECKING:
     import asyncpg
@@ -26,6 +27,7 @@ class RecordedTexter:
     meter: Meter
     run: Run
     clock: Callable[[], datetime]
+    pause: Pause = no_pause
 
     async def send(
         self, sms: Sms, *, key: str, recording: Recording | None = None
@@ -58,5 +60,6 @@ class RecordedTexter:
                 provider=delivery.provider, template=delivery.template, status=status
             ),
             recording=recording,
+            pause=self.pause,
         )
         return await sending.send([sms.to])

@@ -13,6 +13,7 @@ from typing_extensions import override
 
 from jobs.kit import Enqueued, Job, Payload, Run
 from jobs.kit.sending import Mailer, Texter
+from worker.deliveries.throttling import Pause, no_pause
 from worker.lifespan import Resources
 from worker.message import run_id_of
 from worker.testing.captured import (
@@ -53,6 +54,12 @@ class RigResources(Resources):
         if isinstance(self.db, NotGiven):
             return MemoryMailer(Memory(run, self.db, self.sent), self.outbox)
         return Resources.mailer_of(self, run)
+
+    @override
+    def pause_of(self, run: Run, channel: str) -> Pause:
+        return (
+            no_pause if isinstance(self.pool, NotGiven) else Resources.pause_of(self, run, channel)
+        )
 
     @override
     def texter_of(self, run: Run) -> Texter:

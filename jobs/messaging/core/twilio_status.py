@@ -41,7 +41,7 @@ _WORDS: MappingProxyType[str, Word] = MappingProxyType(
         **dict.fromkeys(
             ("stop", "stopall", "unsubscribe", "cancel", "end", "quit", "optout", "revoke"), "stop"
         ),
-        **dict.fromkeys(("dur", "iptal", "ret", "red"), "stop"),
+        **dict.fromkeys(("dur", "durdur", "iptal", "iptalet", "ret", "red"), "stop"),
         # Not `yes`: it answers questions.
         **dict.fromkeys(("start", "unstop", "basla"), "start"),
         **dict.fromkeys(("help", "info", "yardim"), "help"),
@@ -118,9 +118,9 @@ def _event(
 
 
 def _folded(text: str) -> str:
-    """Letters alone, without marks and in lower case, whichever i was meant."""
-    plain = unicodedata.normalize("NFKD", text.strip().replace("ı", "i")).lower()
-    return "".join(one for one in plain if not unicodedata.combining(one)).strip(" .,!\"'«»“”")
+    """Letters alone, without marks and in lower case, whichever i was meant: `STOP ALL!` too."""
+    plain = unicodedata.normalize("NFKD", text.replace("ı", "i")).lower()
+    return "".join(filter(str.isalnum, plain))
 
 
 def _id(text: str | None) -> str | None:

@@ -79,6 +79,18 @@ async def test_our_own_names_are_the_same_message(db: "Db", stage: Stage, tenant
     assert len(stage.rig.mails) == 3
 
 
+async def test_a_name_means_a_template_of_sequences(
+    db: "Db", stage: Stage, tenant: Tenant
+) -> None:
+    """There is a `welcome` for users, too: its values are its own job's matter."""
+    contact = await add_contact(db, tenant.tenant_id)
+    payload = legacy(tenant, contact, template="welcome")
+
+    (await stage.rig.run(send_step, payload)).succeeded()
+
+    assert [sent.mail.template for sent in stage.rig.mails] == ["nurture-welcome"]
+
+
 async def test_a_variable_that_is_missing_is_named_with_its_template(
     db: "Db", stage: Stage, tenant: Tenant
 ) -> None:

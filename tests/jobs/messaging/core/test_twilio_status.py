@@ -65,6 +65,11 @@ def test_words_in_the_place_of_a_code_are_left_out() -> None:
     ("text", "word"),
     [
         ("STOP", "stop"),
+        ("Stop all!", "stop"),
+        ("opt\u200b-out", "stop"),
+        ("İptal et.", "stop"),
+        ("DURDUR", "stop"),
+        ("I want to stop", None),
         (" Stop. ", "stop"),
         ("«Stop»", "stop"),
         ("StopAll", "stop"),
