@@ -79,9 +79,7 @@ async def test_our_own_names_are_the_same_message(db: "Db", stage: Stage, tenant
     assert len(stage.rig.mails) == 3
 
 
-async def test_a_name_means_a_template_of_sequences(
-    db: "Db", stage: Stage, tenant: Tenant
-) -> None:
+async def test_a_name_means_a_template_of_sequences(db: "Db", stage: Stage, tenant: Tenant) -> None:
     """There is a `welcome` for users, too: its values are its own job's matter."""
     contact = await add_contact(db, tenant.tenant_id)
     payload = legacy(tenant, contact, template="welcome")
