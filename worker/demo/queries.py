@@ -7,15 +7,7 @@ from uuid import UUID
 
 import asyncpg
 
-from jobs.nurture.sequences import queries as nurture
 from worker.demo.proposals import DemoProposal
-from worker.demo.sequences import (
-    NAME,
-    VALUES,
-    DemoContact,
-    sequence_id_of,
-    steps_of,
-)
 from worker.demo.tenants import DemoTenant
 
 
@@ -26,7 +18,10 @@ class Period:
 
 
 async def load_tenant(db: "asyncpg.Pool[asyncpg.Record]", tenant: DemoTenant) -> None:
-    """Insert a tenant and its users; what is there already stays."""
+    """Insert a tenant, how it writes, and its users; what is there already stays.
+
+    It has no quiet hours, so that a tour at night has its SMS, too.
+    """
     async with db.acquire() as connection, connection.transaction():
         await connection.execute(
             """
@@ -37,6 +32,17 @@ async def load_tenant(db: "asyncpg.Pool[asyncpg.Record]", tenant: DemoTenant) ->
             tenant.name,
             tenant.locale,
             tenant.timezone,
+        )
+        await connection.execute(
+            """
+            insert into messaging_profiles (tenant_id, country, postal_address, payment_hosts,
+                                            quiet_from, quiet_to)
+            values ($1, $2, $3, array[$4], '00:00', '00:00') on conflict do nothing
+            """,
+            tenant.tenant_id,
+            tenant.country,
+            tenant.postal_address,
+            tenant.payment_host,
         )
         await connection.executemany(
             """
@@ -96,44 +102,18 @@ async def load_proposals(
         )
 
 
-async def load_contact(
-    db: "asyncpg.Pool[asyncpg.Record]", tenant: DemoTenant, contact: DemoContact
-) -> None:
-    """Insert a contact; one that is there already stays."""
-    await db.execute(
-        """
-        insert into contacts (tenant_id, contact_id, full_name, email, locale, timezone,
-                              marketing_by_email)
-        values ($1, $2, $3, $4, $5, $6, true) on conflict do nothing
-        """,
-        tenant.tenant_id,
-        contact.contact_id,
-        contact.full_name,
-        contact.email,
-        tenant.locale,
-        tenant.timezone,
-    )
-
-
-async def load_sequence(db: "asyncpg.Pool[asyncpg.Record]", tenant: DemoTenant) -> None:
-    """Make the tenant's sequence, unless it is there."""
-    sequence_id = sequence_id_of(tenant)
-    async with db.acquire() as connection, connection.transaction():
-        if await nurture.find(connection, tenant.tenant_id, sequence_id) is not None:
-            return
-        await nurture.insert(
-            connection, tenant.tenant_id, sequence_id, name=NAME, exit_on=["reply"], values=VALUES
-        )
-        await nurture.put_steps(connection, tenant.tenant_id, sequence_id, steps_of(tenant))
-
-
-async def count_mails(db: "asyncpg.Pool[asyncpg.Record]", tenant_id: UUID, template: str) -> int:
-    """How many of this kind have been sent, or were not to be."""
+async def count_sent(
+    db: "asyncpg.Pool[asyncpg.Record]", tenant_id: UUID, template: str, *, about: str = ""
+) -> int:
+    """How many messages of this kind, and about this id, have been sent, or were not to be."""
     number: int = await db.fetchval(
-        "select count(*) from deliveries"
-        " where tenant_id = $1 and template = $2 and status <> 'sending'",
+        """
+        select count(*) from deliveries
+         where tenant_id = $1 and template = $2 and strpos(key, $3) > 0 and status <> 'sending'
+        """,
         tenant_id,
         template,
+        about,
     )
     return number
 

@@ -21,6 +21,10 @@ class DemoTenant:
     name: str
     locale: str
     timezone: str
+    country: str
+    postal_address: str
+    # Where it has itself paid.
+    payment_host: str
     users: tuple[DemoUser, ...]
     # Who works with them, and is mailed nothing on the tour.
     colleague: DemoUser
@@ -31,6 +35,9 @@ ANADOLU = DemoTenant(
     name="Anadolu Yapı ve Tesisat A.Ş.",
     locale="tr",
     timezone="Europe/Istanbul",
+    country="TR",
+    postal_address="Moda Cad. 12, 34710 Kadıköy, İstanbul",
+    payment_host="odeme.example",
     users=(
         DemoUser(
             user_id=UUID("a0ad01c0-0000-4000-8000-000000000101"),
@@ -54,6 +61,9 @@ BLUE_RIDGE = DemoTenant(
     name="Blue Ridge Contracting LLC",
     locale="en",
     timezone="America/New_York",
+    country="US",
+    postal_address="12 Haywood Street, Asheville, NC 28801",
+    payment_host="pay.example",
     users=(
         DemoUser(
             user_id=UUID("b1e1d6e0-0000-4000-8000-000000000201"),

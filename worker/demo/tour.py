@@ -13,10 +13,11 @@ from clients.local_storage import LocalStorage
 from clients.object_storage import ObjectStorage
 from worker.clock import utc_now
 from worker.demo import queries
+from worker.demo.customers import Customers
 from worker.demo.notices import replies
 from worker.demo.proposals import newest_change, proposals
-from worker.demo.sequences import CONTACTS, NAME
 from worker.demo.tenants import TENANTS, DemoTenant, DemoUser
+from worker.demo.waiting import until_sent
 from worker.enqueuer import Pool, known_job
 from worker.settings import Settings
 
@@ -99,7 +100,7 @@ class Tour:
         return str(receipt["status"])
 
     async def _welcome(self, tenant: DemoTenant, who: dict[str, Any]) -> str:
-        if await queries.count_mails(self.db, tenant.tenant_id, "welcome"):
+        if await queries.count_sent(self.db, tenant.tenant_id, "welcome"):
             return "already_sent"  # nobody is welcomed twice: the run would be cancelled
         return await self._sent("email.send_welcome", who)
 
@@ -108,32 +109,11 @@ class Tour:
         found = proposals(tenant, self.started_at)
         await queries.load_proposals(self.db, tenant, found)
         template = "proposal-notification"
-        before = await queries.count_mails(self.db, tenant.tenant_id, template)
+        before = await queries.count_sent(self.db, tenant.tenant_id, template)
         change = {"tenant_id": str(tenant.tenant_id), "change_id": str(newest_change(found))}
         await self.run("email.notify_proposal_change", change)
-        await self._until_sent(tenant, template)
+        await until_sent(self.db, tenant, template)
         return "already_sent" if before else "sent"
-
-    async def nurture(self, tenant: DemoTenant) -> str:
-        """Begin the welcome of a contact: its first step comes now, the others in a week."""
-        contact, template = CONTACTS[tenant.tenant_id], "nurture-welcome"
-        await queries.load_contact(self.db, tenant, contact)
-        await queries.load_sequence(self.db, tenant)
-        if await queries.count_mails(self.db, tenant.tenant_id, template):
-            return "sequence began before"
-        payload = {
-            "tenant_id": str(tenant.tenant_id),
-            "contact_ids": [str(contact.contact_id)],
-            "sequence": NAME,
-        }
-        await self.run("nurture.start_sequence", payload)
-        await self._until_sent(tenant, template)
-        return "sequence began"
-
-    async def _until_sent(self, tenant: DemoTenant, template: str) -> None:
-        async with asyncio.timeout(_WITHIN):
-            while not await queries.count_mails(self.db, tenant.tenant_id, template):  # noqa: ASYNC110 - a worker sends it
-                await asyncio.sleep(0.1)
 
     async def _report(self, tenant: DemoTenant, user: DemoUser, report_key: str) -> str:
         period = await queries.get_period(self.db, tenant.tenant_id)
@@ -167,7 +147,7 @@ async def _visit(tour: Tour, tenant: DemoTenant, settings: Settings) -> Sequence
     keys = await tour.make_reports(tenant)
     pdf = next(key for key in keys if key.endswith(".pdf"))
     mails = [line for user in tenant.users for line in await tour.mail(tenant, user, pdf)]
-    mails.append(await tour.nurture(tenant))
+    mails += await Customers(tour.db, tour.run, tenant, tour.started_at).write()
     files = [f"  {settings.storage_path.resolve() / key}" for key in keys]
     return [f"{tenant.name}: {imported} notices; {', '.join(mails)}", *files]
 
@@ -177,6 +157,9 @@ def _where_else(settings: Settings) -> list[str]:
     if settings.email_provider == "file":
         mails = sorted(Path(settings.var_dir / "mail").glob("*.eml"))
         lines += ["Mail:", *(f"  {mail.resolve()}" for mail in mails)]
+    if settings.sms_is_sent_by == "file":
+        texts = sorted(Path(settings.var_dir / "sms").glob("*.json"))
+        lines += ["SMS:", *(f"  {text.resolve()}" for text in texts)]
     base = settings.sidecar_url
     return [
         *lines,
