@@ -24,6 +24,7 @@ from tests.benchmarks.scenarios import Scenario, scenarios
 from tests.benchmarks.servers import running_servers
 from tests.benchmarks.table import medians, render
 from tests.benchmarks.targets import TARGETS
+from tests.saying import say
 
 
 def main() -> int:
@@ -35,12 +36,12 @@ def main() -> int:
     peers = [peer for peer in PEERS if not options.peers or peer.name in options.peers]
     missing = absent(peers)
     peers = [peer for peer in peers if peer.name not in missing]
-    _say(
+    say(
         f"deskhand beside its peers: medians; Python {platform.python_version()}, "
         f"{os.cpu_count()} cores. Who is slow gets fewer jobs than the title says."
     )
     for name, reason in missing.items():
-        _say(f"absent: {name}: {reason}")
+        say(f"absent: {name}: {reason}")
     results: dict[str, dict[str, Figures]] = {}
     is_sound = True
     with (
@@ -56,9 +57,9 @@ def main() -> int:
             results[scenario.key] = figures
             is_sound = is_sound and _is_sound(figures, faults)
             if figures or faults:
-                _say("\n" + render(scenario, figures, faults))
-        _say(busyness.sentence())
-    _say("\n".join(["\nTargets:", *(target.verdict(results) for target in TARGETS)]))
+                say("\n" + render(scenario, figures, faults))
+        say(busyness.sentence())
+    say("\n".join(["\nTargets:", *(target.verdict(results) for target in TARGETS)]))
     return 0 if is_sound else 1
 
 
@@ -107,11 +108,6 @@ def _options() -> argparse.Namespace:
 
 def _words(text: str) -> list[str]:
     return text.split(",")
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

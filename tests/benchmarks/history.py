@@ -28,6 +28,7 @@ from uuid import UUID
 import asyncpg
 
 from tests.conftest import with_database
+from tests.saying import say
 from worker.clock import utc_now
 from worker.embedded import start_postgres
 from worker.ending import State
@@ -154,7 +155,7 @@ async def _measure(url: str, options: argparse.Namespace) -> int:
         await fill(db, options.runs)
         deep = await place(db, options.runs // 3)
         ours = {}
-        _say(f"{options.runs:,} runs; ms: median / 95th percentile, first page and a deep one")
+        say(f"{options.runs:,} runs; ms: median / 95th percentile, first page and a deep one")
         for kind in KINDS:
             first = await _times(db, kind, None, options.times)
             behind = await _times(db, kind, deep, options.times)
@@ -163,7 +164,7 @@ async def _measure(url: str, options: argparse.Namespace) -> int:
                 not kind.is_known_to_miss and max(map(statistics.median, (first, behind))) > _TARGET
             )
             missed = missed or late
-            _say(f"{kind.name:32} {both(first)}   {both(behind)}{'   MISSED' if late else ''}")
+            say(f"{kind.name:32} {both(first)}   {both(behind)}{'   MISSED' if late else ''}")
         await _beside(db, ours, options)
     return 1 if missed else 0
 
@@ -178,7 +179,7 @@ async def fill(db: Db, runs: int) -> None:
     for definition in indexes.values():
         await db.execute(definition)
     await db.execute("vacuum analyze job_runs")
-    _say(f"filled in {perf_counter() - began:.0f} s")
+    say(f"filled in {perf_counter() - began:.0f} s")
 
 
 async def _indexes(db: Db) -> dict[str, str]:
@@ -238,7 +239,7 @@ async def _beside(db: Db, ours: dict[str, float], options: argparse.Namespace) -
         )
         times = [await _timed(partial(db.fetch, statement)) for _ in range(3)]
         naive = statistics.median(times)
-        _say(f"naive: {name:25} {naive:8.1f} ms, {naive / ours[name]:,.0f} times as long")
+        say(f"naive: {name:25} {naive:8.1f} ms, {naive / ours[name]:,.0f} times as long")
 
 
 def _naive(runs: int) -> Iterator[tuple[str, str, int]]:
@@ -262,11 +263,6 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--runs", type=int, default=1_000_000)
     parser.add_argument("--times", type=int, default=20, help="each kind of page")
     return parser.parse_args()
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -18,24 +18,25 @@ import json
 import statistics
 import sys
 import tempfile
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter, process_time
 from typing import TypeVar
 
 import asyncpg
-import uvloop
 from arq import create_pool
 from arq.connections import RedisSettings
 
 from tests.benchmarks import history
 from tests.benchmarks.http_client import HttpClient, get, post
 from tests.benchmarks.http_servers import Port, bare_server, worker_server
+from tests.benchmarks.loop import run
 from tests.benchmarks.measure import Busyness, cpu_seconds
 from tests.benchmarks.peers.http_job import NAME
 from tests.benchmarks.servers import Servers, running_servers
 from tests.benchmarks.tally import prove
+from tests.saying import say
 from worker.history import Cursor
 from worker.migrate import migrate
 from worker.sidecar.api.paging import cursor
@@ -74,7 +75,7 @@ def main() -> int:
                 _enqueues(servers, directory, options)
             if options.runs:
                 is_missed = _pages(servers, directory, options)
-            _say(busyness.sentence())
+            say(busyness.sentence())
     return int(is_missed)
 
 
@@ -83,27 +84,25 @@ def _enqueues(servers: Servers, directory: Path, options: argparse.Namespace) ->
         "running": lambda: _running(servers, directory, options.requests),
         "deskhand": lambda: _beside(servers, directory, options.requests),
         "bare": lambda: _bare(servers, options.requests),
-        "stock": lambda: _run(_stock(servers.redis_url, options.requests)),
+        "stock": lambda: run(_stock(servers.redis_url, options.requests)),
     }
     rounds: dict[str, list[Enqueued]] = {name: [] for name in kinds}
     for _ in range(options.rounds):
         for name, measure in kinds.items():
             servers.empty()
             rounds[name].append(measure())
-    _say(f"{options.requests:,} enqueues of {_CLIENTS} clients; ms")
-    _say("               p50     p95     p99     max  CPU us    a second")
+    say(f"{options.requests:,} enqueues of {_CLIENTS} clients; ms")
+    say("               p50     p95     p99     max  CPU us    a second")
     medians = {}
     for name, several in rounds.items():
         figures = [
             statistics.median(column) for column in zip(*map(_figures, several), strict=True)
         ]
         medians[name] = figures[-1]
-        _say(
-            f"{name:10}" + "".join(f"{one:8.1f}" for one in figures[:-1]) + f"{figures[-1]:12,.0f}"
-        )
+        say(f"{name:10}" + "".join(f"{one:8.1f}" for one in figures[:-1]) + f"{figures[-1]:12,.0f}")
     for name in ("bare", "stock"):
-        _say(f"deskhand enqueues {medians['deskhand'] / medians[name]:.2f} times as fast as {name}")
-    _say(f"none of {options.requests * options.rounds:,} runs was lost, and none ran twice")
+        say(f"deskhand enqueues {medians['deskhand'] / medians[name]:.2f} times as fast as {name}")
+    say(f"none of {options.requests * options.rounds:,} runs was lost, and none ran twice")
 
 
 def _figures(enqueued: Enqueued) -> tuple[float, ...]:
@@ -115,8 +114,8 @@ def _running(servers: Servers, directory: Path, requests: int) -> Enqueued:
     """Beside the runs themselves. Raises SystemExit unless each ran once."""
     url = servers.fresh_database(_TEMPLATE)
     with worker_server(servers, url, directory, queue="default", capacity=requests) as (port, told):
-        enqueued = _run(_over_http(port, requests))
-        _run(_until(lambda: told.count() >= requests))
+        enqueued = run(_over_http(port, requests))
+        run(_until(lambda: told.count() >= requests))
         proof = prove(range(requests), told.noted())
     if proof.lost or proof.doubled or proof.foreign:
         raise SystemExit(f"running: {proof}")
@@ -126,12 +125,12 @@ def _running(servers: Servers, directory: Path, requests: int) -> Enqueued:
 def _beside(servers: Servers, directory: Path, requests: int) -> Enqueued:
     url = servers.fresh_database(_TEMPLATE)
     with worker_server(servers, url, directory, queue="sync") as (port, _):
-        return _whole(servers, _run(_over_http(port, requests)), requests)
+        return _whole(servers, run(_over_http(port, requests)), requests)
 
 
 def _bare(servers: Servers, requests: int) -> Enqueued:
     with bare_server(servers.redis_url) as port:
-        return _whole(servers, _run(_over_http(port, requests)), requests)
+        return _whole(servers, run(_over_http(port, requests)), requests)
 
 
 def _whole(servers: Servers, enqueued: Enqueued, requests: int) -> Enqueued:
@@ -192,13 +191,13 @@ def _pages(servers: Servers, directory: Path, options: argparse.Namespace) -> bo
     deep, run_id = asyncio.run(_filled(url, options.runs))
     is_missed = False
     with worker_server(servers, url, directory, queue="sync") as (port, _):
-        _say(f"{options.runs:,} runs; ms: median / 95th percentile, first page and a deep one")
+        say(f"{options.runs:,} runs; ms: median / 95th percentile, first page and a deep one")
         for name, is_known_to_miss, paths in _asked(deep, run_id, options.times):
-            several = [_run(_in_turn(port, each)) for each in paths]
+            several = [run(_in_turn(port, each)) for each in paths]
             worst = max(map(statistics.median, several))
             late = worst > _TARGET and not is_known_to_miss
             is_missed = is_missed or late
-            _say(f"{name:32} {'   '.join(map(history.both, several))}{'   MISSED' if late else ''}")
+            say(f"{name:32} {'   '.join(map(history.both, several))}{'   MISSED' if late else ''}")
     return is_missed
 
 
@@ -240,11 +239,6 @@ async def _until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.05)
 
 
-def _run(work: Coroutine[object, object, T]) -> T:
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(work)
-
-
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m tests.benchmarks.http",
@@ -256,11 +250,6 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--runs", type=int, default=1_000_000, help="in history; 0: no pages")
     parser.add_argument("--times", type=int, default=20, help="each kind of page")
     return parser.parse_args()
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

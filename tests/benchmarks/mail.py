@@ -21,20 +21,21 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter, process_time
 from typing import TypeVar
 
 import aiosmtplib
-import uvloop
 
 from clients.smtp import Smtp, SmtpSettings
+from tests.benchmarks.loop import run
 from tests.benchmarks.mail_servers import Relay, Worker, mail_relay, mail_worker
 from tests.benchmarks.measure import Busyness, cpu_seconds
 from tests.benchmarks.peers.mail_job import NAME, SENDER, bench_mail, plain_message, recipient
 from tests.benchmarks.servers import Servers, running_servers
+from tests.saying import say
 from worker.clock import utc_now
 from worker.enqueuer import create_pool
 from worker.migrate import migrate
@@ -90,7 +91,7 @@ def main() -> int:
             ]
             if options.octets:
                 verdicts.append(_memory(servers, directory, options))
-            _say(busyness.sentence())
+            say(busyness.sentence())
     return int(not all(verdicts))
 
 
@@ -109,26 +110,26 @@ def _throughput(
     ) as relay:
         place = Place(servers, directory, relay, options.slots)
         kinds: dict[str, Callable[[], Sent]] = {
-            "plain": lambda: _run(_plain(place, options.mails, is_written=True)),
-            "bytes": lambda: _run(_plain(place, options.mails, is_written=False)),
-            "smtp": lambda: _run(_smtp(place, options.mails)),
+            "plain": lambda: run(_plain(place, options.mails, is_written=True)),
+            "bytes": lambda: run(_plain(place, options.mails, is_written=False)),
+            "smtp": lambda: run(_smtp(place, options.mails)),
             "worker": lambda: _worker(place, options.mails, 0),
         }
         for number in range(options.rounds):
             for name in sorted(kinds, reverse=bool(number % 2)):
                 rounds[name].append(kinds[name]())
-    _say(
+    say(
         f"\n{options.mails:,} mails to {options.relays} aiosmtpd, {2 * delay:g} ms there and back, "
         f"{'with' if offers_pipelining else 'without'} PIPELINING"
     )
-    _say("            a second   x plain   x bytes   CPU us   of all")
+    say("            a second   x plain   x bytes   CPU us   of all")
     medians = {
         name: statistics.median(one.rate for one in several) for name, several in rounds.items()
     }
     for name, several in rounds.items():
         rate, cpu = medians[name], statistics.median(one.cpu for one in several)
         all_cpu = statistics.median(one.all_cpu for one in several)
-        _say(
+        say(
             f"{name:10}{rate:10,.0f}{rate / medians['plain']:10.2f}"
             f"{rate / medians['bytes']:10.2f}{cpu:9,.0f}{all_cpu:9,.0f}"
         )
@@ -140,7 +141,7 @@ def _memory(servers: Servers, directory: Path, options: argparse.Namespace) -> b
     with mail_relay(directory, processes=options.relays, delay=0, offers_pipelining=True) as relay:
         place = Place(servers, directory, relay, options.slots)
         sent = _worker(place, options.mails, options.octets)
-    _say(f"\n{options.mails:,} mails with {options.octets:,} octets attached: {sent.rate:,.0f}/s")
+    say(f"\n{options.mails:,} mails with {options.octets:,} octets attached: {sent.rate:,.0f}/s")
     _say_memory([sent])
     return _is_flat([sent])
 
@@ -149,7 +150,7 @@ def _say_memory(several: list[Sent]) -> None:
     for sent in several:
         if sent.memory is not None:
             first, last, slope = sent.memory
-            _say(f"memory of the worker {first:.1f} to {last:.1f} MB, {slope:+.2f} KB a mail")
+            say(f"memory of the worker {first:.1f} to {last:.1f} MB, {slope:+.2f} KB a mail")
 
 
 def _is_flat(several: list[Sent]) -> bool:
@@ -209,11 +210,11 @@ def _worker(place: Place, mails: int, octets: int) -> Sent:
         capacity=mails + _WARM_UP,
     ) as worker:
         numbers = range(mails, mails + _WARM_UP)
-        _run(_enqueue(place.servers.redis_url, numbers, octets))
+        run(_enqueue(place.servers.redis_url, numbers, octets))
         _wait(worker, _WARM_UP)
         worker.tallies.mark()
         cpu, others = cpu_seconds(worker.pid), place.other_seconds()
-        _run(_enqueue(place.servers.redis_url, range(mails), octets))
+        run(_enqueue(place.servers.redis_url, range(mails), octets))
         memory = _memory_while(worker, mails)
         cpu, others = cpu_seconds(worker.pid) - cpu, place.other_seconds() - others
         noted = worker.tallies.noted()
@@ -262,11 +263,6 @@ def _glances() -> Iterator[None]:
     raise SystemExit(f"it took over {_WITHIN:.0f} s")
 
 
-def _run(work: Coroutine[object, object, T]) -> T:
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(work)
-
-
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m tests.benchmarks.mail",
@@ -282,11 +278,6 @@ def _options() -> argparse.Namespace:
         "--octets", type=int, default=100_000, help="of attachment; 0: no such part"
     )
     return parser.parse_args()
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

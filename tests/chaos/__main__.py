@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from tests.chaos.driver import Options, run
+from tests.saying import say
 
 
 def main() -> int:
@@ -17,11 +18,11 @@ def main() -> int:
     directory.chmod(0o711)  # PostgreSQL of a root without namespaces runs as nobody
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # everything is stopped on the way out
     began = time.monotonic()
-    _say(f"{options}, in {directory}")
-    report = run(options, directory, _say)
-    _say(f"{report}\n{time.monotonic() - began:.0f} s in all")
+    say(f"{options}, in {directory}")
+    report = run(options, directory, say)
+    say(f"{report}\n{time.monotonic() - began:.0f} s in all")
     if report.violations:
-        _say(f"logs, marks and data are in {directory}")
+        say(f"logs, marks and data are in {directory}")
         return 1
     shutil.rmtree(directory, ignore_errors=True)
     return 0
@@ -50,11 +51,6 @@ def _options() -> Options:
         takeover_lease=given.takeover_lease,
         rest=given.rest,
     )
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -10,11 +10,10 @@ import asyncio
 import os
 import random
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -28,6 +27,7 @@ from tests.chaos.marks import Interval
 from tests.chaos.plays import Play, succeed, succeed_in_silence
 from tests.chaos.servers import Postgres, Valkey
 from tests.chaos.world import Background
+from tests.saying import say
 from worker.migrate import migrate
 from worker.outbox import enqueue_in
 
@@ -79,15 +79,15 @@ def main() -> int:
     directory = Path(tempfile.mkdtemp(prefix="deskhand-outbox-"))
     directory.chmod(0o711)  # PostgreSQL of a root without namespaces runs as nobody
     began = time.monotonic()
-    _say(f"{options}, in {directory}")
+    say(f"{options}, in {directory}")
     with _place(directory) as place:
         promised, deeds = _play(place, options)
         left = place.background.run(_count(place.postgres.url, "outbox"))
     left = left if options.rest >= _TAKEN_OVER_WITHIN else 0
     violations = _reckon(place.fleet, directory, promised, left, deeds)
-    _say(f"{time.monotonic() - began:.0f} s in all")
+    say(f"{time.monotonic() - began:.0f} s in all")
     if violations:
-        _say(f"logs, marks and data are in {directory}")
+        say(f"logs, marks and data are in {directory}")
         return 1
     shutil.rmtree(directory, ignore_errors=True)
     return 0
@@ -221,7 +221,7 @@ def _reckon(
     again = [pair for run_id in kept for pair in pairwise(closed.get(run_id, []))]
     without_cause = [pair for pair in again if not deeds.excuse(*pair)]
     errors = fleet.errors()
-    _say(
+    say(
         f"transactions  {len(promised)}: {len(kept)} committed, {len(promised) - len(kept)} not\n"
         f"workers       {len(fleet.all)} started, {len(deeds.kills)} killed\n"
         f"flushes       {len(deeds.flushes)}\n"
@@ -235,7 +235,7 @@ def _reckon(
     )
     missed = len(_FLUSHES) - len(deeds.flushes)
     wrong = len(lost) + len(unpromised) + len(without_cause) + left + missed + len(fleet.troubles)
-    _say(f"violations    {wrong}")
+    say(f"violations    {wrong}")
     return wrong
 
 
@@ -248,12 +248,6 @@ def _options() -> Options:
     parser.add_argument("--rest", type=float, default=150, help="seconds to end in")
     parser.add_argument("--seed", type=int, default=int(time.time()), help="of the plan")
     return Options(**vars(parser.parse_args()))
-
-
-def _say(text: str) -> None:
-    with suppress(BrokenPipeError):
-        sys.stdout.write(f"{text}\n")
-        sys.stdout.flush()
 
 
 if __name__ == "__main__":

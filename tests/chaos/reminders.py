@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Coroutine, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -40,11 +40,11 @@ from tests.chaos.reminder_rows import (
     wakeful_runs,
 )
 from tests.chaos.servers import Postgres, Valkey
-from tests.chaos.world import Background
+from tests.chaos.world import Background, open_servers
+from tests.saying import say
 from worker.clock import utc_now
 from worker.enqueuer import Pool
 from worker.history import promote
-from worker.migrate import migrate
 from worker.redis_pool import open_redis
 
 T = TypeVar("T")
@@ -97,7 +97,7 @@ class Play:
         for number, step in enumerate(self.plan.steps):
             self._step(number, step)
             if number % 20 == 19:
-                _say(f"{utc_now():%H:%M:%S} step {number + 1} of {len(self.plan.steps)}")
+                say(f"{utc_now():%H:%M:%S} step {number + 1} of {len(self.plan.steps)}")
 
     def _step(self, number: int, step: Step) -> None:
         set_clock(self.place.directory, step.now)
@@ -181,16 +181,16 @@ def main() -> int:
     directory = Path(tempfile.mkdtemp(prefix="deskhand-reminders-"))
     directory.chmod(0o711)  # PostgreSQL of a root without namespaces runs as nobody
     began = time.monotonic()
-    _say(f"{options}, in {directory}")
+    say(f"{options}, in {directory}")
     plan = make_plan(
         options.appointments, hours=options.hours, segments=options.segments, seed=options.seed
     )
     with _place(directory, options.seed) as place:
         play, verdict = _play(place, plan, options)
     _report(play, verdict)
-    _say(f"{time.monotonic() - began:.0f} s in all")
+    say(f"{time.monotonic() - began:.0f} s in all")
     if verdict.violations:
-        _say(f"logs, marks and data are in {directory}")
+        say(f"logs, marks and data are in {directory}")
         return 1
     shutil.rmtree(directory, ignore_errors=True)
     return 0
@@ -198,16 +198,8 @@ def main() -> int:
 
 @contextmanager
 def _place(directory: Path, seed: int) -> Iterator[Place]:
-    for name in ("marks", "starts", "logs"):
-        (directory / name).mkdir()
     with ExitStack() as stack:
-        valkey, postgres, background = Valkey(directory), Postgres(directory), Background()
-        stack.callback(background.close)
-        stack.callback(valkey.kill)
-        valkey.start()
-        postgres.start()
-        stack.callback(postgres.stop)
-        background.run(migrate(postgres.url))
+        valkey, postgres, background = stack.enter_context(open_servers(directory))
         outside = stack.enter_context(_outside(directory, seed))
         environment = {
             "PATH": os.defpath,
@@ -307,7 +299,7 @@ async def _close(db: "asyncpg.Pool[asyncpg.Record]", pool: Pool) -> None:
 def _report(play: Play, verdict: Verdict) -> None:
     scans = sum(len(step.scans) for step in play.plan.steps)
     changes = sum(map(len, play.changes.values()))
-    _say(
+    say(
         f"appointments  {len(play.plan.bookings)} of {len(play.plan.tenants)} tenants,"
         f" {changes} changes\n"
         f"scans         {scans} in {len(play.plan.steps)} steps;"
@@ -315,11 +307,11 @@ def _report(play: Play, verdict: Verdict) -> None:
         f"workers       {len(play.place.fleet.all)} started, {play.kills} killed"
     )
     for what, count in sorted(verdict.counts.items()):
-        _say(f"  {count:6} {what}")
-    _say(f"errors logged {dict(play.place.fleet.errors())}")
-    _say(f"violations    {len(verdict.violations)}")
+        say(f"  {count:6} {what}")
+    say(f"errors logged {dict(play.place.fleet.errors())}")
+    say(f"violations    {len(verdict.violations)}")
     for line in verdict.violations[:_SHOWN]:
-        _say(f"  {line}")
+        say(f"  {line}")
 
 
 def _options() -> Options:
@@ -330,12 +322,6 @@ def _options() -> Options:
     parser.add_argument("--segments", type=int, default=4, help="changes of the clock")
     parser.add_argument("--kill-every", type=float, default=6, help="seconds")
     return Options(**vars(parser.parse_args()))
-
-
-def _say(text: str) -> None:
-    with suppress(BrokenPipeError):
-        sys.stdout.write(f"{text}\n")
-        sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -9,11 +9,10 @@ import argparse
 import os
 import random
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from tests.chaos.tick_checks import Ask, Blow
 from tests.chaos.tick_log import count_open, keep_log, stop_schedules
 from tests.chaos.tick_report import Deeds, reckon
 from tests.chaos.world import Background
+from tests.saying import say
 from worker.migrate import migrate
 
 _WORKERS = 3
@@ -116,13 +116,13 @@ def main() -> int:
     directory = Path(tempfile.mkdtemp(prefix="deskhand-schedules-"))
     directory.chmod(0o711)  # PostgreSQL of a root without namespaces runs as nobody
     began = time.monotonic()
-    _say(f"{options}, in {directory}")
+    say(f"{options}, in {directory}")
     with _place(directory) as place:
         deeds, asks = _play(place, options)
         report = reckon(place.fleet, place.postgres.url, directory, deeds, asks, lease=_LEASE)
-    _say(f"{report}\n{time.monotonic() - began:.0f} s in all")
+    say(f"{report}\n{time.monotonic() - began:.0f} s in all")
     if report.violations:
-        _say(f"logs, marks and data are in {directory}")
+        say(f"logs, marks and data are in {directory}")
         return 1
     shutil.rmtree(directory, ignore_errors=True)
     return 0
@@ -220,12 +220,6 @@ def _options() -> Options:
     parser.add_argument("--seed", type=int, default=int(time.time()), help="of the plan")
     parser.add_argument("--rest", type=float, default=150, help="seconds to end in")
     return Options(**vars(parser.parse_args()))
-
-
-def _say(text: str) -> None:
-    with suppress(BrokenPipeError):
-        sys.stdout.write(f"{text}\n")
-        sys.stdout.flush()
 
 
 if __name__ == "__main__":

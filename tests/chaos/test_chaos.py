@@ -1,11 +1,8 @@
 """The short form of `make chaos`: the same faults and the same reckoning, in a minute or two."""
 
-import subprocess
-import sys
-
 import pytest
 
-from tests.chaos.fleet import ROOT
+from tests.chaos.short import check_passes
 
 # A lease with room to spare, because other tests run beside this one. It takes more than a minute:
 # so long a record that a killed worker had taken waits for another one.
@@ -16,15 +13,4 @@ SHORT = (*ARGUMENTS, "--takeover-lease", "5", "--rest", "120")
 @pytest.mark.integration
 @pytest.mark.timeout(300)
 def test_nothing_is_lost_and_nothing_is_done_twice_amid_faults() -> None:
-    """In a process of its own, whose main thread starts and stops the servers."""
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.chaos", *SHORT],
-        cwd=ROOT,
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=280,
-    )
-
-    assert done.returncode == 0, done.stdout[-10_000:] + done.stderr[-5_000:]
-    assert "violations    0" in done.stdout
+    check_passes("tests.chaos", *SHORT, within=280)

@@ -85,8 +85,8 @@ class World:
 
 
 @contextmanager
-def open_world(directory: Path) -> Iterator[World]:
-    """Start it all in an empty directory; stop it in reverse."""
+def open_servers(directory: Path) -> Iterator[tuple[Valkey, Postgres, Background]]:
+    """In an empty directory, with our tables; stopped in reverse."""
     for name in ("marks", "starts", "logs"):
         (directory / name).mkdir()
     with ExitStack() as stack:
@@ -97,10 +97,19 @@ def open_world(directory: Path) -> Iterator[World]:
         postgres.start()
         stack.callback(postgres.stop)
         background.run(migrate(postgres.url))
+        yield valkey, postgres, background
+
+
+@contextmanager
+def open_world(directory: Path) -> Iterator[World]:
+    """Start it all in an empty directory; stop it in reverse."""
+    with open_servers(directory) as (valkey, postgres, background):
         services = AsyncExitStack()
-        stack.callback(lambda: background.run(services.aclose()))
-        proxy, relay = background.run(_serve(services, valkey.port))
-        yield World(directory, valkey, postgres, proxy, relay, background)
+        try:
+            proxy, relay = background.run(_serve(services, valkey.port))
+            yield World(directory, valkey, postgres, proxy, relay, background)
+        finally:
+            background.run(services.aclose())
 
 
 async def _serve(services: AsyncExitStack, redis_port: int) -> tuple[Proxy, SmtpRelay]:
