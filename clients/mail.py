@@ -5,7 +5,7 @@ A provider sends what it is given once per call and never retries: the runner do
 
 import re
 from dataclasses import dataclass, field
-from email.utils import parseaddr
+from email.utils import getaddresses
 from typing import Literal, Protocol, Self
 
 import idna
@@ -106,8 +106,9 @@ class Sender:
 
     @classmethod
     def parse(cls, text: str, *, unsubscribe_mailbox: str | None = None) -> Self:
-        """Read `address` or `Name <address>`. Raises ValueError when it is neither."""
-        name, spec = parseaddr(text)
+        """Read `address` or `Name <address>`. Raises ValueError when it is neither, or several."""
+        several = getaddresses([text])
+        name, spec = several[0] if len(several) == 1 else ("", "")
         address = ascii_address(spec)
         if address is None or _CONTROL.search(name):
             raise ValueError("write the sender as an address, or as Name <address>")

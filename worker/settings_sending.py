@@ -2,6 +2,7 @@
 
 import base64
 import re
+import ssl
 from pathlib import Path
 from typing import Literal
 
@@ -25,7 +26,9 @@ class SendingSettings(BaseModel):
     email_from: str = Field(
         "deskhand <no-reply@deskhand.example>", description="Sender: address, or Name <address>."
     )
-    smtp_host: str | None = Field(None, description="With EMAIL_PROVIDER=smtp.")
+    smtp_host: str | None = Field(
+        None, pattern=r"^[^\s/@]+$", description="With EMAIL_PROVIDER=smtp: its name or IP address."
+    )
     smtp_port: int = Field(587, ge=1, le=65535, description="587 with starttls, 465 with tls.")
     smtp_username: str | None = Field(None, description="Empty: no login.")
     smtp_password: SecretStr | None = Field(None, description="With SMTP_USERNAME.")
@@ -100,6 +103,7 @@ class SendingSettings(BaseModel):
         problems = []
         if self.email_provider == "smtp" and not self.smtp_host:
             problems.append("SMTP_HOST: EMAIL_PROVIDER=smtp needs it")
+        problems += self._smtp_problems()
         if self.smtp_username and not self.smtp_password:
             problems.append("SMTP_PASSWORD: SMTP_USERNAME needs it")
         if self.smtp_password and not self.smtp_username:
@@ -112,6 +116,19 @@ class SendingSettings(BaseModel):
             problems.append("TWILIO_AUTH_TOKEN: it and TWILIO_ACCOUNT_SID need each other")
         if self.sms_provider == "twilio" and not self.twilio_account_sid:
             problems.append("TWILIO_ACCOUNT_SID: SMS_PROVIDER=twilio needs it")
+        return problems
+
+    def _smtp_problems(self) -> list[str]:
+        """What would only be noticed when the first mail is sent."""
+        problems = []
+        if (self.smtp_port, self.smtp_security) in {(465, "starttls"), (587, "tls")}:
+            fits = "tls" if self.smtp_port == 465 else "starttls"  # noqa: PLR2004 - RFC 8314
+            problems.append(f"SMTP_SECURITY: port {self.smtp_port} wants {fits}")
+        host, _, port = (self.smtp_host or "").rpartition(":")
+        if port.isdigit() and ":" not in host:
+            problems.append("SMTP_HOST: say the port in SMTP_PORT")
+        if self.smtp_ca_file is not None and not _has_certificates(self.smtp_ca_file):
+            problems.append("SMTP_CA_FILE: there is no file with PEM certificates")
         return problems
 
     @property
@@ -148,6 +165,14 @@ class SendingSettings(BaseModel):
             status_callback=status_callback,
             url=str(self.twilio_url),
         )
+
+
+def _has_certificates(path: Path) -> bool:
+    try:
+        ssl.create_default_context(cafile=path)
+    except OSError:  # SSLError is one, too
+        return False
+    return True
 
 
 def event_key(text: str) -> ec.EllipticCurvePublicKey:

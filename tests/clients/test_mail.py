@@ -69,9 +69,13 @@ def test_a_sender_is_read_with_or_without_its_name(text: str, address: str, name
     assert (sender.address, sender.name, sender.domain) == (address, name, "ours.example")
 
 
-def test_a_sender_without_an_address_is_refused() -> None:
+@pytest.mark.parametrize(
+    "text",
+    ["Ours, Ltd.", "a@ours.example, b@ours.example", "A <a@ours.example>, B <b@ours.example>", ""],
+)
+def test_a_sender_is_one_address(text: str) -> None:
     with pytest.raises(ValueError, match="Name <address>"):
-        Sender.parse("Ours, Ltd.")
+        Sender.parse(text)
 
 
 def test_neither_content_nor_people_show_in_a_mails_repr() -> None:

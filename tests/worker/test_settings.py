@@ -206,6 +206,13 @@ def test_supabase_beside_a_database_url_is_fine(read: ReadSettings) -> None:
             {"SMTP_USERNAME": "ada", "SMTP_PASSWORD": "canary", "SMTP_SECURITY": "none"},
             "SMTP_SECURITY: a login needs starttls or tls",
         ),
+        ({"SMTP_PORT": "465"}, "SMTP_SECURITY: port 465 wants tls"),
+        ({"SMTP_SECURITY": "tls"}, "SMTP_SECURITY: port 587 wants starttls"),
+        ({"SMTP_HOST": "mail:587"}, "SMTP_HOST: say the port in SMTP_PORT"),
+        (
+            {"SMTP_CA_FILE": "/nowhere/ca.pem"},
+            "SMTP_CA_FILE: there is no file with PEM certificates",
+        ),
         (
             {"TWILIO_ACCOUNT_SID": SID},
             "TWILIO_AUTH_TOKEN: it and TWILIO_ACCOUNT_SID need each other",
@@ -226,12 +233,24 @@ def test_what_is_chosen_without_what_it_needs_stops_the_start(
     assert problems(**environment) == [line]
 
 
+def test_a_file_without_certificates_stops_the_start(
+    problems: ReadProblems, tmp_path: Path
+) -> None:
+    (tmp_path / "ca.pem").write_text("no certificate\n")
+
+    for path in (tmp_path / "ca.pem", tmp_path):
+        (line,) = problems(SMTP_CA_FILE=str(path))
+        assert line == "SMTP_CA_FILE: there is no file with PEM certificates"
+
+
 @pytest.mark.parametrize(
     "environment",
     [
         {"EMAIL_PROVIDER": "sendgrid", "SENDGRID_API_KEY": "SG.x"},
         {"EMAIL_PROVIDER": "smtp", "SMTP_HOST": "mail"},
         {"EMAIL_PROVIDER": "smtp", "SMTP_HOST": "mail", "SMTP_SECURITY": "none"},
+        {"EMAIL_PROVIDER": "smtp", "SMTP_HOST": "mail", "SMTP_PORT": "25"},
+        {"EMAIL_PROVIDER": "smtp", "SMTP_HOST": "2001:db8::25"},
         {"TWILIO_ACCOUNT_SID": SID, "TWILIO_AUTH_TOKEN": "t"},
         {"TWILIO_FROM": "+15005550006"},
         {"TWILIO_FROM": "Anadolu"},

@@ -26,13 +26,14 @@ def check() -> None:
             settings.otel_exporter_otlp_endpoint,
             "traces are not sent anywhere",
         ),
-        "TWILIO_ACCOUNT_SID": (settings.twilio_account_sid, "no SMS"),
     }
     for name, (value, consequence) in off.items():
         if value is None:
             click.echo(f"{name} is not set: {consequence}")
     if settings.email_provider == "file":
         click.echo(f"EMAIL_PROVIDER=file: mail is written to {settings.var_dir / 'mail'}")
+    if settings.sms_is_sent_by == "file":
+        click.echo(f"SMS_PROVIDER=file: SMS are written to {settings.var_dir / 'sms'}")
     if Gate(settings).is_closed:
         click.echo(f"HOST={settings.host}: API and console are closed; {HOW_TO_OPEN}")
     click.echo("the settings are valid")
