@@ -66,12 +66,12 @@ def is_from_twilio(received: Received, settings: Settings) -> bool:
     fields = _signed_fields(received)
     if key is None or fields is None:
         return False
-    given = received.headers.get("x-twilio-signature", "").encode()
+    given = _octets(received.headers.get("x-twilio-signature", ""))
     secret = key.get_secret_value().strip().encode()
     matches = [
         hmac.compare_digest(
             given,
-            base64.b64encode(hmac.digest(secret, (url + fields).encode(), _HASHES[algorithm])),
+            base64.b64encode(hmac.digest(secret, _octets(url + fields), _HASHES[algorithm])),
         )
         for url in _spellings(received.url)
     ]
@@ -110,7 +110,12 @@ def _signed_fields(received: Received) -> str | None:
         return "".join(name + value for name, value in sorted(set(pairs)))
     named = parse_qs(urlsplit(received.url).query).get("bodySHA256", [""])[0]
     own = hashlib.sha256(received.body).hexdigest()
-    return "" if hmac.compare_digest(named.lower().encode(), own.encode()) else None
+    return "" if hmac.compare_digest(_octets(named.lower()), own.encode()) else None
+
+
+def _octets(text: str) -> bytes:
+    """As they came: of those that are no UTF-8 a server makes surrogates."""
+    return text.encode(errors="surrogateescape")
 
 
 def _spellings(url: str) -> Iterator[str]:

@@ -184,6 +184,10 @@ CHANGES: dict[str, Callable[[Received], Received]] = {
     "the scheme": lambda one: replace(one, url=one.url.replace("https", "http")),
     "no signature": lambda one: with_header(one, "x-twilio-signature", ""),
     "no ASCII": lambda one: with_header(one, "x-twilio-signature", "ş"),
+    "no UTF-8 in the signature": lambda one: with_header(
+        one, "x-twilio-signature", b"\xff\xfe".decode(errors="surrogateescape")
+    ),
+    "no UTF-8 in the URL": lambda one: replace(one, url=f"{one.url}&x=\udcff"),
     "no UTF-8": lambda one: replace(one, body=b"\xff\xfe"),
     "too many fields": lambda one: replace(one, body=b"a=1&" * 2000),
     "no port": lambda one: replace(one, url="https://desk.example:port/"),

@@ -113,6 +113,15 @@ class Connection(RequestHandler):
             self._deadline.cancel()
         super().connection_lost(exc)
 
+    @override
+    def log_exception(self, *args: Any, **kwargs: Any) -> None:
+        """What is left of a body is read when its request has been answered, which said so."""
+        error = kwargs.get("exc_info")
+        if isinstance(error, web.RequestPayloadError):
+            self._server.tell("Malformed requests were refused", error)
+            return
+        super().log_exception(*args, **kwargs)
+
     def _end_without_request(self) -> None:
         if self._request_count == 0:
             self.force_close()

@@ -98,6 +98,20 @@ async def test_who_sends_nonsense_fills_no_log(port: int, caplog: pytest.LogCapt
     assert not caplog.records
 
 
+async def test_a_body_that_cannot_be_decoded_fills_no_log(
+    port: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    body = b"POST /nowhere HTTP/1.1\r\nHost: a\r\nContent-Encoding: gzip\r\nContent-Length: 7\r\n"
+
+    with capture_logs() as logs:
+        answers = [await say(port, body + b"\r\nnotgzip") for _ in range(5)]
+
+    assert {answer.split(b"\r\n")[0] for answer in answers} == {b"HTTP/1.1 404 Not Found"}
+    assert [entry["event"] for entry in logs] == ["Malformed requests were refused"]
+    assert caplog.records == []
+    assert await is_alive(port)
+
+
 async def test_an_answer_that_breaks_off_says_nothing_more(port: int) -> None:
     answer = await say(port, b"GET /broken HTTP/1.1\r\nHost: localhost\r\n\r\n")
 
