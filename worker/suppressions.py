@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from jobs.messaging.addressing import normal
+
 if TYPE_CHECKING:
     import asyncpg
 
@@ -32,14 +34,19 @@ async def find_subscriber(db: "asyncpg.Pool[asyncpg.Record]", token: UUID) -> Su
 
 async def unsubscribe(db: "asyncpg.Pool[asyncpg.Record]", token: UUID) -> None:
     """No more mail of this tenant to this address. Harmless when repeated."""
-    await db.execute(
+    whose = await db.fetch(
         """
-        insert into suppressions (tenant_id, channel, address, reason)
-        select tenant_id, 'email', address, 'unsubscribed'
-          from (select tenant_id, lower(email) as address from users where unsubscribe_token = $1
-                union all
-                select tenant_id, address from unsubscribe_links where token = $1) as found
-        on conflict do nothing
+        select tenant_id, email as address from users where unsubscribe_token = $1
+         union all
+        select tenant_id, address from unsubscribe_links where token = $1
         """,
         token,
+    )
+    await db.executemany(
+        """
+        insert into suppressions (tenant_id, channel, address, reason)
+        values ($1, 'email', $2, 'unsubscribed')
+        on conflict do nothing
+        """,
+        [(tenant_id, normal("email", address)) for tenant_id, address in whose],
     )

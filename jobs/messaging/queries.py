@@ -86,7 +86,7 @@ async def profile(db: "asyncpg.Pool[asyncpg.Record]", tenant_id: UUID) -> Profil
 async def unsubscribe_token(
     db: "asyncpg.Pool[asyncpg.Record]", tenant_id: UUID, address: str, locale: str
 ) -> UUID:
-    """The token of this address's way out, made on first use. `address` is in lower case."""
+    """The token of this address's way out, made on first use. `address` is in its normal form."""
     known: UUID | None = await db.fetchval(
         """
         select token from unsubscribe_links
