@@ -89,5 +89,6 @@ class HistorySettings(BaseModel):
     )
     keep_unsubscribe_days: DaysOfMessages = Field(
         1095,
-        description="Days for which the unsubscribe link of a mail works for who is no user.",
+        description="Days for which people find a way out: the link in a mail to who is no user,"
+        " and STOP as the answer to an SMS.",
     )

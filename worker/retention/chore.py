@@ -25,8 +25,8 @@ Sweep = Callable[[], Awaitable[object]]
 class Keep:
     """How many runs of each queue stay, and how long at most. Completed is over, and not dead.
 
-    `messages` is how long it is remembered what left and who answered, `links` how long the ways
-    out of mails work.
+    `messages` is how long it is remembered what left and who answered, `links` how long ways out
+    work: links in mails, and STOP as the answer to an SMS.
     """
 
     completed: int
@@ -144,7 +144,11 @@ async def prune(
 
 async def _prune_messages(connection: Connection, keep: Keep, *, is_dry_run: bool) -> list[Gone]:
     remove = messages.count if is_dry_run else messages.delete
-    ages = {"messages": keep.messages, "links": keep.links}
+    ages = {
+        "messages": keep.messages,
+        "sms": max(keep.messages, keep.links),
+        "links": keep.links,
+    }
     return [
         Gone(
             queue=None,

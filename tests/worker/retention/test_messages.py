@@ -1,5 +1,6 @@
 """What messages leave behind: what goes, and what is needed still."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 from uuid import UUID, uuid4
@@ -9,13 +10,16 @@ import pytest
 
 from jobs.messaging.queries import unsubscribe_token
 from tests.conftest import MakeSettings, Tenant
-from tests.jobs.messaging.deliveries import insert_delivery
+from tests.jobs.conftest import clock as clock  # noqa: PLC0414 - a fixture
+from tests.jobs.conftest import rig as rig  # noqa: PLC0414 - a fixture
+from tests.jobs.messaging.deliveries import NUMBER, inbound_payload, insert_delivery, suppressed
 from tests.jobs.nurture.world import add_contact, add_sequence, reply, steps_after
 from worker.clock import utc_now
 from worker.retention import Gone, Keep, prune
 from worker.retention.messages.queries import KINDS
 from worker.settings import SettingsError
 from worker.suppressions import find_subscriber, unsubscribe
+from worker.testing import Rig
 
 Db: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 DAY = timedelta(days=1)
@@ -143,6 +147,31 @@ def test_a_month_is_the_least(make_settings: MakeSettings, name: str) -> None:
     assert getattr(make_settings(**{name: 30}), name) == 30
 
 
+async def test_stop_finds_whose_sms_it_answers_as_long_as_links_work(
+    db: Db, rig: Rig, tenant: Tenant
+) -> None:
+    """A tenant without a number of its own is known by what it sent."""
+    for key, days in (("older", 1001), ("old", 999)):
+        at = utc_now() - days * DAY
+        await insert_delivery(db, tenant.tenant_id, channel="sms", key=key, claimed_at=at)
+
+    assert await pruned(db) == gone("deliveries of SMS", 1)
+
+    assert await keys(db) == {"old"}
+    payload = inbound_payload("İPTAL")
+    assert (await rig.run("messaging.record_twilio_status", payload)).succeeded().did == "stopped"
+    assert await suppressed(db) == {(tenant.tenant_id, "sms", NUMBER, "opted out")}
+
+
+async def test_an_sms_is_remembered_as_long_as_a_replay_of_it_may_be(
+    db: Db, tenant: Tenant
+) -> None:
+    at = utc_now() - 399 * DAY
+    await insert_delivery(db, tenant.tenant_id, channel="sms", claimed_at=at)
+
+    assert await pruned(db, replace(KEEP, links=30 * DAY)) == []
+
+
 # Replies and enrolments
 
 
@@ -237,7 +266,7 @@ async def test_a_link_is_written_once_a_day_however_many_mails_have_it(
 # Cost
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.table)
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 async def test_an_index_finds_what_is_old(db: Db, kind: Any) -> None:
     async with db.acquire() as connection, connection.transaction():
         await connection.execute("set local enable_seqscan = off")
@@ -249,10 +278,11 @@ async def test_an_index_finds_what_is_old(db: Db, kind: Any) -> None:
 
     index = {
         "deliveries": "deliveries_by_age",
-        "contact_replies": "contact_replies_by_age",
-        "enrolments": "enrolments_by_end",
-        "unsubscribe_links": "unsubscribe_links_by_age",
-    }[kind.table]
+        "deliveries of SMS": "deliveries_of_sms_by_age",
+        "replies": "contact_replies_by_age",
+        "enrolments that are over": "enrolments_by_end",
+        "unsubscribe links": "unsubscribe_links_by_age",
+    }[kind.name]
     assert f"using {index}" in plan.replace("Using", "using")
     assert "Sort" not in plan
 

@@ -7,8 +7,10 @@ deliveries   A row keeps a message from being sent twice, so it has to outlive w
              letter of that replay (as long once more). What stays due for longer remembers it by
              itself, in the transaction that says so of the delivery: users.welcomed_at,
              enrolment_steps, dunning_notices, appointments. Its provider tells of it for days, and
-             of complaints for months; of a later one, and of a later STOP, the provider's own list
-             holds. One in doubt stays: nobody knows yet what to say of it.
+             of complaints for months; behind those that come later is the provider's own list. One
+             in doubt stays: nobody knows yet what to say of it.
+SMS          Whoever answers STOP names a number of ours, and no tenant: these rows know who wrote.
+             They are a way out, and stay as long as links do.
 replies      They end the sequences that began before them, so one that is under way keeps its own.
 enrolments   Those that are over are history, and keep a replay of the run that began them from
              beginning anew.
@@ -31,7 +33,7 @@ class Kind:
     """Rows that go by age. The words are this module's own, and no parameters."""
 
     name: str
-    kept_as: Literal["messages", "links"]
+    kept_as: Literal["messages", "sms", "links"]
     table: str
     key: str
     instant: str
@@ -49,7 +51,15 @@ KINDS = (
         table="deliveries",
         key="tenant_id, key, recipient",
         instant="claimed_at",
-        condition="status in ('sent', 'suppressed', 'rejected')",
+        condition="channel <> 'sms' and status in ('sent', 'suppressed', 'rejected')",
+    ),
+    Kind(
+        name="deliveries of SMS",
+        kept_as="sms",
+        table="deliveries",
+        key="tenant_id, key, recipient",
+        instant="claimed_at",
+        condition="channel = 'sms' and status in ('sent', 'suppressed', 'rejected')",
     ),
     Kind(
         name="replies",
