@@ -1,5 +1,6 @@
 """Suppressions over HTTP: found, added and lifted, by whom, and what is told of it."""
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
@@ -7,6 +8,7 @@ import httpx
 import pytest
 
 from tests.conftest import Tenant
+from tests.jobs.nurture.world import BOOKING, add_contact
 from tests.worker.sidecar.api.conftest import (
     ADMIN_TOKEN,
     CREDENTIALS,
@@ -17,6 +19,7 @@ from tests.worker.sidecar.api.conftest import (
     tenant_token,
     token,
 )
+from worker.testing import Rig
 
 if TYPE_CHECKING:
     import asyncpg
@@ -289,3 +292,46 @@ async def test_viewers_look_and_operators_change(
     ]
 
     assert tuple(reply.status_code for reply in replies) == statuses
+
+
+async def test_of_many_who_add_or_lift_at_once_one_does(
+    http: httpx.AsyncClient, db: "Db", tenant: Tenant
+) -> None:
+    new = {
+        "tenant_id": str(tenant.tenant_id), "channel": "email", "address": "a@b.example",
+        "reason": "a call",
+    }  # fmt: skip
+
+    added = await asyncio.gather(*(http.post("/suppressions", json=new) for _ in range(8)))
+    ids = {reply.json()["suppression_id"] for reply in added}
+    assert len(ids) == 1
+    path = f"/suppressions/{ids.pop()}/lift"
+    lifted = await asyncio.gather(*(http.post(path, json={"reason": "x"}) for _ in range(8)))
+
+    assert sorted(reply.status_code for reply in added) == [200] * 7 + [201]
+    assert sorted(reply.status_code for reply in lifted) == [200] + [404] * 7
+    assert await db.fetchval("select count(*) from suppressions") == 0
+
+
+async def test_nothing_is_sent_until_it_is_lifted(
+    http: httpx.AsyncClient, db: "Db", tenant: Tenant
+) -> None:
+    contact_id = await add_contact(db, tenant.tenant_id, email="Zeynep@MÜNCHEN.example")
+    step = {
+        "tenant_id": str(tenant.tenant_id), "contact_id": str(contact_id), "sequence_step": 1,
+        "template": "nurture_welcome", "personalization": BOOKING,
+    }  # fmt: skip
+    new = {
+        "tenant_id": str(tenant.tenant_id), "channel": "email", "reason": "a call",
+        "address": "zeynep@xn--mnchen-3ya.example",
+    }  # fmt: skip
+    added = (await http.post("/suppressions", json=new)).json()
+
+    with Rig(db=db) as rig:
+        (await rig.run("nurture.send_step", step)).cancelled()
+        assert rig.mails == []
+        path = f"/suppressions/{added['suppression_id']}/lift"
+        await http.post(path, json={"reason": "another call"})
+        (await rig.run("nurture.send_step", step)).succeeded()
+
+        assert [one.mail.to for one in rig.mails] == ["Zeynep@MÜNCHEN.example"]
