@@ -88,6 +88,11 @@ class Mail:
         return ascii_address(self.to) or ""
 
     @property
+    def mailbox(self) -> str:
+        """The recipient as addresses are compared."""
+        return normal_address(self.to) or ""
+
+    @property
     def files(self) -> tuple[Attachment, ...]:
         """The attachments. An event is one too, for mail programs that know no calendar."""
         if self.event is None:
@@ -162,6 +167,33 @@ def ascii_address(text: str) -> str | None:
         return None
     is_short = len(local) <= _LOCAL_LIMIT and len(candidate) <= _ADDRESS_LIMIT
     return candidate if is_short and _ADDRESS.fullmatch(candidate) else None
+
+
+def normal_address(text: str) -> str | None:
+    """The one form in which addresses are kept and compared; None when mail cannot be sent there.
+
+    As `ascii_address`, and the local part in lower case, too: by RFC 5321 2.4 that is the host's
+    affair, but no host tells Ada@ from ada@, and whoever unsubscribes as one is not to be written
+    to as the other. Python's own rules, and not PostgreSQL's `lower`: by a Turkish locale that
+    makes an ı of I.
+    """
+    address = ascii_address(text)
+    return None if address is None else address.lower()
+
+
+def spellings(text: str) -> tuple[str, ...]:
+    """Every form in which an address may have been written down, the normal one first: others
+    write, too, and with the letters of its domain.
+    """
+    normal = normal_address(text)
+    if normal is None:
+        return (text.strip().lower(),)
+    local, _, domain = normal.partition("@")
+    try:
+        readable = idna.decode(domain)
+    except UnicodeError:  # begins with xn--, and is no IDNA
+        readable = domain
+    return tuple(dict.fromkeys((normal, f"{local}@{readable}", text.strip().lower())))
 
 
 def without_addresses(text: str) -> str:

@@ -32,7 +32,6 @@ WITH_TABLES = (
     "schedules/figures",
     "schedules/reports",
     "schedules/views",
-    "suppressions",
 )
 WITH_SQL = {*(ROOT / "worker" / f"{name}.py" for name in WITH_TABLES)}
 WITHOUT_SQL = [file for file in SOURCE if file.name != "queries.py" and file not in WITH_SQL]

@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field, PositiveInt
 from jobs.kit import QUEUES, Exponential, Queue, Retry
 from worker.settings_types import (
     Days,
+    DaysOfMessages,
     KeptRuns,
     Lease,
     PerQueueInt,
@@ -81,3 +82,13 @@ class HistorySettings(BaseModel):
         500, description="So many dead runs, and so many dead letters, are kept of each queue."
     )
     keep_days: Days = Field(30, description="Days after which all that is over goes.")
+    keep_messages_days: DaysOfMessages = Field(
+        400,
+        description="Days after which is forgotten what was sent to whom, who replied, and who is"
+        " through a sequence; twice KEEP_DAYS at least.",
+    )
+    keep_unsubscribe_days: DaysOfMessages = Field(
+        1095,
+        description="Days for which people find a way out: the link in a mail to who is no user,"
+        " and STOP as the answer to an SMS.",
+    )

@@ -87,6 +87,9 @@ Lease = Annotated[float, Field(ge=3, le=3600, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
 FirstWait = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]  # Exponential's cap
 Days = Annotated[int, Field(ge=1, le=36_500)]
+# Providers tell of a mail for weeks, and its way out has to work for a month by law (CAN-SPAM,
+# 15 U.S.C. 7704(a)(3)(A)(ii)).
+DaysOfMessages = Annotated[int, Field(ge=30, le=36_500)]
 KeptRuns = Annotated[int, Field(ge=0, le=1_000_000)]
 Zone = Annotated[str, AfterValidator(checked_zone)]
 CronLine = Annotated[str, AfterValidator(checked_line)]

@@ -10,6 +10,7 @@ from uuid import UUID
 from jobs.dunning.core.cases import Case, Contact, Invoice, Notice, Overdue
 from jobs.dunning.core.stages import Stage
 from jobs.messaging.core.channels import Channel
+from jobs.messaging.suppressions.queries import suppressions_of
 
 if TYPE_CHECKING:
     import asyncpg
@@ -30,10 +31,7 @@ _CONTACT = """
     c.reminders_by_sms as agrees_to_sms,
     (select state from dunning_holds h
       where (h.tenant_id, h.contact_id) = (c.tenant_id, c.contact_id)
-        and (h.until is null or h.until > $3)) as hold,
-    (select reason from suppressions s
-      where s.tenant_id = c.tenant_id and s.channel = 'email' and s.address = lower(c.email)
-    ) as mail_suppression
+        and (h.until is null or h.until > $3)) as hold
 """
 
 
@@ -102,6 +100,7 @@ async def overdue(
         rows = await db.fetch(
             f"""
             select {_INVOICE},
+                   case when c.phone is null or not c.reminders_by_sms then c.email end as only_way,
                    coalesce((select max(position) from dunning_notices n
                               where (n.tenant_id, n.invoice_id) = (i.tenant_id, i.invoice_id)
                             ), 0) as sent
@@ -116,11 +115,7 @@ async def overdue(
                and not exists (select from dunning_turns t
                                 where t.tenant_id = $1 and t.contact_id = i.contact_id
                                   and t.day >= $3)
-               and ((c.phone is not null and c.reminders_by_sms)
-                    or (c.email is not null
-                        and not exists (select from suppressions s
-                                         where s.tenant_id = $1 and s.channel = 'email'
-                                           and s.address = lower(c.email))))
+               and ((c.phone is not null and c.reminders_by_sms) or c.email is not null)
              order by i.contact_id, i.due_on, i.invoice_id
              limit $8
             """,  # noqa: S608 - the columns are named above
@@ -131,8 +126,15 @@ async def overdue(
             contact_ids,
             page,
         )
-        if rows:
-            yield [Overdue(_invoice(row), row["sent"]) for row in rows]
+        ways: list[tuple[Channel, str]] = [
+            ("email", row["only_way"]) for row in rows if row["only_way"] is not None
+        ]
+        closed = await suppressions_of(db, tenant_id, ways)
+        yield [
+            Overdue(_invoice(row), row["sent"])
+            for row in rows
+            if ("email", row["only_way"]) not in closed
+        ]
         if len(rows) < page:
             return
         after = (rows[-1]["contact_id"], rows[-1]["due_on"], rows[-1]["invoice_id"])
@@ -173,7 +175,8 @@ async def find_case(
             channels=frozenset(row["channels"]),
             fee=row["fee"],
         )
-    return Case(invoice=_invoice(row), contact=_contact(row), last=last, fees=row["fees"])
+    contact = await _contact(db, tenant_id, row)
+    return Case(invoice=_invoice(row), contact=contact, last=last, fees=row["fees"])
 
 
 async def find_contact(
@@ -187,7 +190,7 @@ async def find_contact(
         contact_id,
         today,
     )
-    return None if row is None else _contact(row)
+    return None if row is None else await _contact(db, tenant_id, row)
 
 
 async def standing_of(db: "Pool", tenant_id: UUID, contact_id: UUID) -> Standing:
@@ -245,5 +248,9 @@ def _invoice(row: "asyncpg.Record") -> Invoice:
     return Invoice(**{name: row[name] for name in Invoice.__dataclass_fields__})
 
 
-def _contact(row: "asyncpg.Record") -> Contact:
-    return Contact(**{name: row[name] for name in Contact.__dataclass_fields__})
+async def _contact(db: "Pool", tenant_id: UUID, row: "asyncpg.Record") -> Contact:
+    """With why their address gets nothing: that may have been said of another spelling of it."""
+    own = {name: row[name] for name in Contact.__dataclass_fields__ if name != "mail_suppression"}
+    asked: list[tuple[Channel, str]] = [("email", row["email"])] if row["email"] else []
+    known = await suppressions_of(db, tenant_id, asked)
+    return Contact(**own, mail_suppression=next(iter(known.values()), None))

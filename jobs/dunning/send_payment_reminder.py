@@ -1,7 +1,7 @@
 """Remind a contact of an overdue invoice."""
 
 from datetime import date
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from pydantic import Field
@@ -16,7 +16,7 @@ from jobs.dunning.core.words import reminder_values
 from jobs.dunning.sending import Reminder, send, tenant_zone
 from jobs.kit import Cancel, JobContext, LegacyPayload, job
 from jobs.kit.sending import Recording
-from jobs.messaging.core.channels import Channel
+from jobs.messaging.core.channels import Channel, results_of
 from jobs.messaging.limits import MAIL_LIMITS, SENDING_RETRY, SMS_LIMITS
 from jobs.messaging.profile import Profile, profile_of
 
@@ -43,7 +43,7 @@ class PaymentReminder(LegacyPayload):
     idempotency_key="{invoice_id}:{step}",
     exposed=True,
 )
-async def send_payment_reminder(ctx: JobContext, payload: PaymentReminder) -> dict[Channel, str]:
+async def send_payment_reminder(ctx: JobContext, payload: PaymentReminder) -> dict[str, Any]:
     """Each stage of an invoice once, one reminder a day and contact, none when it is settled.
 
     Returns what became of it by channel. A link that nobody may be sent to is a dead letter: a
@@ -66,7 +66,8 @@ async def send_payment_reminder(ctx: JobContext, payload: PaymentReminder) -> di
     if reason is not None:
         raise Cancel(reason)
     stage = next(one for one in stages if one.position == payload.step)
-    return await send(ctx, _reminder(payload, case, stage, profile, today), profile)
+    sent = await send(ctx, _reminder(payload, case, stage, profile, today), profile)
+    return {"results": results_of(sent)}
 
 
 def _reminder(

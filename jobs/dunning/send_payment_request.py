@@ -17,7 +17,7 @@ from jobs.dunning.sending import Reminder, send, tenant_zone
 from jobs.dunning.turns.queries import channels_of_turn, record_channel
 from jobs.kit import Cancel, JobContext, LegacyPayload, job
 from jobs.kit.sending import Recording
-from jobs.messaging.core.channels import Channel
+from jobs.messaging.core.channels import Channel, results_of
 from jobs.messaging.limits import MAIL_LIMITS, SENDING_RETRY, SMS_LIMITS
 from jobs.messaging.profile import profile_of
 
@@ -64,7 +64,7 @@ class PaymentRequest(LegacyPayload):
     sensitive=("amount", "payment_link"),
     exposed=True,
 )
-async def send_payment_request(ctx: JobContext, payload: PaymentRequest) -> dict[Channel, str]:
+async def send_payment_request(ctx: JobContext, payload: PaymentRequest) -> dict[str, Any]:
     """One a day and contact, reminders of invoices included, in the tone of the tenant's stages.
 
     The amount is asked for as it was given, without fees. Whether it was paid meanwhile can be
@@ -108,7 +108,8 @@ async def send_payment_request(ctx: JobContext, payload: PaymentRequest) -> dict
         key=f"dunning:{payload.contact_id}:{asked_on.isoformat()}",
         day=today,
     )
-    return await send(ctx, await _with_memory(ctx, reminder), profile)
+    sent = await send(ctx, await _with_memory(ctx, reminder), profile)
+    return {"results": results_of(sent)}
 
 
 async def _with_memory(ctx: JobContext, reminder: Reminder) -> Reminder:

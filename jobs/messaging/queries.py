@@ -86,11 +86,15 @@ async def profile(db: "asyncpg.Pool[asyncpg.Record]", tenant_id: UUID) -> Profil
 async def unsubscribe_token(
     db: "asyncpg.Pool[asyncpg.Record]", tenant_id: UUID, address: str, locale: str
 ) -> UUID:
-    """The token of this address's way out, made on first use. `address` is in lower case."""
+    """The token of this address's way out, made on first use. `address` is in its normal form.
+
+    It stays for KEEP_UNSUBSCRIBE_DAYS after the last mail that has it.
+    """
     known: UUID | None = await db.fetchval(
         """
         select token from unsubscribe_links
          where tenant_id = $1 and address = $2 and locale = $3
+           and shown_at > now() - interval '1 day'
         """,
         tenant_id,
         address,
@@ -101,7 +105,7 @@ async def unsubscribe_token(
     made: UUID = await db.fetchval(
         """
         insert into unsubscribe_links (tenant_id, address, locale) values ($1, $2, $3)
-        on conflict (tenant_id, address) do update set locale = excluded.locale
+        on conflict (tenant_id, address) do update set locale = excluded.locale, shown_at = now()
         returning token
         """,
         tenant_id,

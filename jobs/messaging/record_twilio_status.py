@@ -9,6 +9,7 @@ from jobs.messaging import replies
 from jobs.messaging.core.twilio_status import RELEASED_BY_START, Inbound, read_callback
 from jobs.messaging.outcomes import queries
 from jobs.messaging.outcomes.recording import Recorded, record_event
+from jobs.messaging.suppressions.queries import release, suppress
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +43,12 @@ async def _take(ctx: JobContext, inbound: Inbound, payload: WebhookDelivery) -> 
             return StatusRecorded("unknown")
         match inbound.word:
             case "stop":
-                await queries.suppress(
+                await suppress(
                     connection, tenants, "sms", inbound.sender, reason="opted out", at=at
                 )
                 return StatusRecorded("stopped")
             case "start":
-                await queries.release(
-                    connection, tenants, "sms", inbound.sender, reasons=RELEASED_BY_START
-                )
+                await release(connection, tenants, "sms", inbound.sender, reasons=RELEASED_BY_START)
                 return StatusRecorded("started")
             case "help":  # Twilio answers it
                 return StatusRecorded("helped")

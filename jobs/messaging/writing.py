@@ -6,7 +6,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from clients.errors import RequestRejectedError
-from clients.mail import Attachment, CalendarEvent, Mail, Sender, ascii_address
+from clients.mail import Attachment, CalendarEvent, Mail, Sender, normal_address
 from clients.phone import sms_number
 from clients.sms import Sms
 from jobs.kit import JobContext
@@ -44,7 +44,7 @@ async def write_mail(
     and for a template that these values do not fill; it says which, and never a value.
     """
     _check(template, to)
-    address = ascii_address(to.email or "")
+    address = normal_address(to.email or "")
     if to.email is None or address is None:
         raise RequestRejectedError(f"message {template}: the recipient has no e-mail address")
     profile = await profile_of(ctx.db, to.tenant_id)
@@ -165,7 +165,7 @@ def _check(template: str, to: Recipient) -> None:
 
 async def _way_out(ctx: JobContext, to: Recipient, address: str) -> str:
     token = to.unsubscribe_token or await queries.unsubscribe_token(
-        ctx.db, to.tenant_id, address.lower(), to.locale
+        ctx.db, to.tenant_id, address, to.locale
     )
     return f"{ctx.links}/unsubscribe/{token}"
 

@@ -12,15 +12,13 @@ from typing import Final, Literal
 from uuid import UUID
 
 from jobs.messaging.core.channels import CHANNELS, Channel, Choice, choose
+from jobs.messaging.core.suppression import Suppression
 
 Event = Literal["reply", "conversion", "unsubscribe"]
 EVENTS: Final[tuple[Event, ...]] = ("reply", "conversion", "unsubscribe")
 StepChannel = Literal["email", "sms", "preferred"]
 StepState = Literal["sent", "skipped", "suppressed"]
 EndReason = Literal["reply", "conversion", "unsubscribe", "consent_withdrawn", "stopped"]
-
-# Why nothing goes to an address any more that is no wish of whoever has it: it takes no mail.
-_BROKEN: Final = frozenset({"bounced", "unreachable"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,19 +40,6 @@ class Due:
 
     step: Step
     at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Suppression:
-    """Nothing is sent to an address any more, since then."""
-
-    reason: str
-    since: datetime
-
-    @property
-    def is_wish(self) -> bool:
-        """Somebody wants no more; otherwise the address is of no use."""
-        return self.reason not in _BROKEN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field
 
 from clients.errors import RequestRejectedError
 from jobs.kit import Cancel, JobContext, LegacyPayload, job
+from jobs.messaging.core.channels import results_of
 from jobs.messaging.limits import MAIL_LIMITS, SENDING_RETRY, SMS_LIMITS
 from jobs.messaging.profile import profile_of
 from jobs.nurture.contacts.contact import load_contacts
@@ -76,4 +77,8 @@ async def send_step(ctx: JobContext, payload: OneOffStep) -> dict[str, Any]:
         strict=True,
     )  # fmt: skip
     outcome = await send(ctx, profile, contact, wanted)
-    return {"state": outcome.state, "results": outcome.results, "reason": outcome.reason}
+    return {
+        "state": outcome.state,
+        "results": results_of(outcome.results),
+        "reason": outcome.reason,
+    }

@@ -42,7 +42,7 @@ class Outcome:
     """
 
     state: StepState
-    results: Mapping[str, str]
+    results: Mapping[Channel, str]
     reason: str | None = None
     is_recorded: bool = False
 
@@ -67,7 +67,7 @@ async def send(
         return Outcome(state="skipped", results={}, reason=reason)
     is_quiet = profile.quiet_until(ctx.now(), zone_of(contact.recipient)) is not None
     order = in_order(choice.channels, waiting={"sms"} if is_quiet else ())
-    results: dict[str, Result] = {}
+    results: dict[Channel, Result] = {}
     for channel in order:
         last = recording if channel == order[-1] else None
         results[channel] = await _send_by(ctx, channel, profile, contact, wanted, last)
@@ -114,7 +114,7 @@ def _has_left(result: Result) -> bool:
 
 
 def _outcome(
-    ctx: JobContext, wanted: Wanted, results: dict[str, Result], *, is_recorded: bool
+    ctx: JobContext, wanted: Wanted, results: dict[Channel, Result], *, is_recorded: bool
 ) -> Outcome:
     if any(_has_left(result) for result in results.values()):
         return Outcome(state="sent", results=results, is_recorded=is_recorded)

@@ -1,6 +1,6 @@
 """`deskhand …`: run the worker, migrate, enqueue, cancel, look at queues, rates, runs, schedules,
-outbox, events and notices, look after dead letters, prune, check settings, make passwords, preview
-messages.
+outbox, events and notices, look after dead letters and suppressions, prune, check settings, make
+passwords, preview messages.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 a service is away, 78 settings,
 130 stopped by Ctrl-C.
@@ -25,6 +25,7 @@ from worker.cli.rates import rates
 from worker.cli.run import migrate, run, tour
 from worker.cli.runs import runs
 from worker.cli.schedules import schedules
+from worker.cli.suppressions import suppressions
 
 __all__ = ["main"]
 
@@ -39,5 +40,5 @@ _RUNNING = (run, work, migrate, tour, health, config, password, preview_message)
 _RUNS = (jobs, enqueue, cancel, queues, rates, runs, schedules, outbox, events, dead, prune)
 for command in CHANGES:
     dead.add_command(command)
-for command in (*_RUNNING, *_RUNS, notices):
+for command in (*_RUNNING, *_RUNS, notices, suppressions):
     main.add_command(command)

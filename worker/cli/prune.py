@@ -1,5 +1,6 @@
 """`deskhand prune`: retention on demand."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import click
@@ -26,11 +27,12 @@ def prune(
     is_dry_run: bool,
 ) -> None:
     """Forget runs that are too old or too many; workers do so every minute by themselves."""
-    settings = settings_or_exit()
-    keep = Keep(
-        completed=settings.keep_completed if completed is None else completed,
-        failed=settings.keep_failed if failed is None else failed,
-        age=timedelta(days=settings.keep_days if days is None else days),
+    known = Keep.of(settings_or_exit())
+    keep = replace(
+        known,
+        completed=known.completed if completed is None else completed,
+        failed=known.failed if failed is None else failed,
+        age=known.age if days is None else timedelta(days=days),
     )
 
     async def command() -> None:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from clients.mail import Mail, MailProvider
+from clients.mail import Mail, MailProvider, spellings
 from jobs.kit import DeliveryReceipt, Run
 from jobs.kit.sending import Meter, Recording
 from worker.deliveries.record import NOBODY, Delivery
@@ -52,11 +52,10 @@ class RecordedMailer:
             recording=recording,
             pause=self.pause,
         )
-        # With and without IDNA.
-        return await sending.send([delivery.recipient, mail.to.strip().lower()])
+        return await sending.send(spellings(mail.to))
 
     def _delivery(self, mail: Mail, key: str) -> Delivery:
-        tenant_id, recipient = self.run.tenant_id or NOBODY, mail.address.lower()
+        tenant_id, recipient = self.run.tenant_id or NOBODY, mail.mailbox
         sender = mail.sender or self.provider.sender
         return Delivery(
             tenant_id=tenant_id,

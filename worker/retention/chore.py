@@ -10,6 +10,7 @@ import asyncpg
 
 from worker.clock import utc_now
 from worker.retention import queries
+from worker.retention.messages import queries as messages
 from worker.retention.queries import Connection, Edge, Shelf
 from worker.settings import Settings
 from worker.telemetry.logs import get_logger
@@ -22,11 +23,17 @@ Sweep = Callable[[], Awaitable[object]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keep:
-    """How many runs of each queue stay, and how long at most. Completed is over, and not dead."""
+    """How many runs of each queue stay, and how long at most. Completed is over, and not dead.
+
+    `messages` is how long it is remembered what left and who answered, `links` how long ways out
+    work: links in mails, and STOP as the answer to an SMS.
+    """
 
     completed: int
     failed: int
     age: timedelta
+    messages: timedelta = timedelta(days=400)
+    links: timedelta = timedelta(days=1095)
 
     @classmethod
     def of(cls, settings: Settings) -> "Keep":
@@ -34,6 +41,9 @@ class Keep:
             completed=settings.keep_completed,
             failed=settings.keep_failed,
             age=timedelta(days=settings.keep_days),
+            # A letter that is replayed has to find what was sent, and so has that replay's own.
+            messages=timedelta(days=max(settings.keep_messages_days, 2 * settings.keep_days)),
+            links=timedelta(days=settings.keep_unsubscribe_days),
         )
 
     def newest_of(self, shelf: Shelf) -> int | None:
@@ -128,4 +138,22 @@ async def prune(
         )
         rows = await remove_events(connection, before)
         gone.append(Gone(queue=None, kind="events of providers", rows=rows))
+        gone += await _prune_messages(connection, keep, is_dry_run=is_dry_run)
     return [one for one in gone if one.rows]
+
+
+async def _prune_messages(connection: Connection, keep: Keep, *, is_dry_run: bool) -> list[Gone]:
+    remove = messages.count if is_dry_run else messages.delete
+    ages = {
+        "messages": keep.messages,
+        "sms": max(keep.messages, keep.links),
+        "links": keep.links,
+    }
+    return [
+        Gone(
+            queue=None,
+            kind=kind.name,
+            rows=await remove(connection, kind, utc_now() - ages[kind.kept_as]),
+        )
+        for kind in messages.KINDS
+    ]

@@ -11,7 +11,8 @@ from uuid import UUID
 
 from aiohttp import hdrs, web
 
-from worker.suppressions import Subscriber, find_subscriber, unsubscribe
+from worker.suppressions import find_subscriber, unsubscribe
+from worker.suppressions.queries import Subscriber
 
 if TYPE_CHECKING:
     import asyncpg

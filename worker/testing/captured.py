@@ -148,7 +148,7 @@ class MemoryMailer:
             message_id = f"<{message_id}@{self.outbox.sender.domain}>"
             return await self.outbox.send(mail, message_id=message_id)
 
-        row = (key, mail.address.lower())
+        row = (key, mail.mailbox)
         return await self.memory.send(row, self.outbox.name, call, recording)
 
 

@@ -11,9 +11,7 @@ from jobs.dunning.core.links import LinkRefusedError, payment_link
 from jobs.dunning.core.money import Owed, fee_of, rounded
 from jobs.dunning.core.stages import Stage, due_stage, reached
 from jobs.messaging.core.channels import Channel
-
-# Suppressions of addresses that take nothing. Behind all others is somebody who said no.
-_UNREACHABLE = frozenset({"bounced", "dropped", "failed", "invalid"})
+from jobs.messaging.core.suppression import Suppression
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,11 +51,11 @@ class Contact:
     preferred_channel: Channel | None
     agrees_to_sms: bool
     hold: Literal["paused", "stopped"] | None
-    mail_suppression: str | None
+    mail_suppression: Suppression | None
 
     @property
     def has_unsubscribed(self) -> bool:
-        return self.mail_suppression is not None and self.mail_suppression not in _UNREACHABLE
+        return self.mail_suppression is not None and self.mail_suppression.is_wish
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,11 +1,18 @@
 """By which channels somebody is written to."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypedDict
 
 Channel = Literal["email", "sms"]
 CHANNELS: tuple[Channel, ...] = ("email", "sms")
+
+
+class ChannelResult(TypedDict):
+    """What became of a message by one channel, as a job's result says it."""
+
+    channel: Channel
+    status: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,3 +43,14 @@ def choose(
         return Choice(usable)
     others = [one for one in usable if one != preferred]
     return Choice((preferred,), others[0] if others else None)
+
+
+def results_of(statuses: Mapping[Channel, str]) -> list[ChannelResult]:
+    """For a job to return, in the order in which they were tried.
+
+    A list, and no mapping: what stands under `email` is taken for an address, and not shown.
+
+    >>> results_of({"email": "sent"})
+    [{'channel': 'email', 'status': 'sent'}]
+    """
+    return [ChannelResult(channel=channel, status=status) for channel, status in statuses.items()]

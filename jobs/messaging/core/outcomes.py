@@ -20,9 +20,7 @@ Outcome = Literal[
 ]
 # Why an address is in `suppressions`.
 Reason = Literal["bounced", "complained", "unsubscribed", "group unsubscribed", "opted out",
-                 "unreachable"]  # fmt: skip
-# Those that a later message of the same people takes back; the others last.
-PASSING: tuple[Reason, ...] = ("group unsubscribed", "opted out", "unreachable")
+                 "unreachable", "blocked"]  # fmt: skip
 
 _RANKS: MappingProxyType[Outcome, int] = MappingProxyType(
     {

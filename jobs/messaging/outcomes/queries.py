@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from jobs.messaging.core.channels import Channel
-from jobs.messaging.core.outcomes import PASSING, Event, Outcome, Reason
+from jobs.messaging.core.outcomes import Event, Outcome
 
 if TYPE_CHECKING:
     import asyncpg
@@ -102,55 +102,6 @@ async def record(
         event.provider_id,
         news,
         event.code,
-    )
-
-
-async def suppress(
-    connection: "Connection",
-    tenant_ids: Sequence[UUID],
-    channel: Channel,
-    address: str,
-    *,
-    reason: Reason,
-    at: datetime,
-) -> None:
-    """Nothing more goes there. A reason that lasts replaces one that passes."""
-    await connection.execute(
-        """
-        insert into suppressions (tenant_id, channel, address, reason, created_at)
-        select tenant_id, $2, lower($3), $4, $5 from unnest($1::uuid[]) as tenant_id
-         order by tenant_id
-        on conflict (tenant_id, channel, address)
-        do update set reason = excluded.reason, created_at = excluded.created_at
-         where suppressions.reason = any($6) and not excluded.reason = any($6)
-        """,
-        sorted(set(tenant_ids)),
-        channel,
-        address,
-        reason,
-        at,
-        PASSING,
-    )
-
-
-async def release(
-    connection: "Connection",
-    tenant_ids: Sequence[UUID],
-    channel: Channel,
-    address: str,
-    *,
-    reasons: Sequence[Reason],
-) -> None:
-    """Something may go there again, unless there is another reason why not."""
-    await connection.execute(
-        """
-        delete from suppressions
-         where tenant_id = any($1) and channel = $2 and address = lower($3) and reason = any($4)
-        """,
-        tenant_ids,
-        channel,
-        address,
-        reasons,
     )
 
 

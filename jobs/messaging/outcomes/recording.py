@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 from jobs.kit import JobContext
 from jobs.messaging.core.outcomes import Event, is_news
 from jobs.messaging.outcomes import queries
+from jobs.messaging.suppressions.queries import release, suppress
 
 if TYPE_CHECKING:
     from jobs.messaging.outcomes.queries import Connection
@@ -62,8 +63,8 @@ async def record_event(ctx: JobContext, event: Event, *, received_at: datetime) 
 async def _suppress(connection: "Connection", sent: queries.Sent, event: Event) -> None:
     tenants, channel, address = [sent.tenant_id], sent.channel, sent.recipient
     if event.suppresses is not None:
-        await queries.suppress(
+        await suppress(
             connection, tenants, channel, address, reason=event.suppresses, at=event.happened_at
         )
     if event.releases:
-        await queries.release(connection, tenants, channel, address, reasons=event.releases)
+        await release(connection, tenants, channel, address, reasons=event.releases)

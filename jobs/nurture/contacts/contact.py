@@ -9,9 +9,11 @@ from clients.mail import ascii_address
 from clients.phone import sms_number
 from jobs.messaging.core.channels import Channel
 from jobs.messaging.core.recipient import Recipient
+from jobs.messaging.core.suppression import Suppression
 from jobs.messaging.profile import Profile
+from jobs.messaging.suppressions.queries import suppressions_of
 from jobs.nurture.contacts import queries
-from jobs.nurture.core import Standing, Suppression
+from jobs.nurture.core import Standing
 
 if TYPE_CHECKING:
     from jobs.nurture.contacts.queries import Connection, Pool
@@ -32,31 +34,25 @@ async def load_contacts(
     """Those of a tenant's contacts that there are, in two statements however many they are."""
     rows = await queries.contacts(db, profile.tenant_id, contact_ids)
     addresses = [_addresses(row, profile) for row in rows]
-    asked = [
-        (channel, spelling)
-        for own in addresses
-        for channel, spellings in own.items()
-        for spelling in spellings
-    ]
-    suppressed = await queries.suppressions(db, profile.tenant_id, asked)
+    asked = [pair for own in addresses for pair in own.items()]
+    suppressed = await suppressions_of(db, profile.tenant_id, asked)
     return [_contact(row, own, suppressed) for row, own in zip(rows, addresses, strict=True)]
 
 
-def _addresses(row: queries.Row, profile: Profile) -> dict[Channel, list[str]]:
-    """By channel; a mail address with and without IDNA, as it may have been suppressed."""
-    found: dict[Channel, list[str]] = {}
-    email = None if row.email is None else ascii_address(row.email)
-    if row.email is not None and email is not None:
-        found["email"] = list(dict.fromkeys([email.lower(), row.email.strip().lower()]))
+def _addresses(row: queries.Row, profile: Profile) -> dict[Channel, str]:
+    """By channel, those that can be written to."""
+    found: dict[Channel, str] = {}
+    if row.email is not None and ascii_address(row.email) is not None:
+        found["email"] = row.email
     phone = None if row.phone is None else sms_number(row.phone, country=profile.country)
     if phone is not None:
-        found["sms"] = [phone]
+        found["sms"] = phone
     return found
 
 
 def _contact(
     row: queries.Row,
-    addresses: dict[Channel, list[str]],
+    addresses: dict[Channel, str],
     suppressed: dict[tuple[Channel, str], Suppression],
 ) -> Contact:
     agreed: dict[Channel, bool] = {"email": row.marketing_by_email, "sms": row.marketing_by_sms}
@@ -68,17 +64,16 @@ def _contact(
             locale=row.locale,
             timezone=row.timezone,
             email=row.email,
-            phone=addresses["sms"][0] if "sms" in addresses else None,
+            phone=addresses.get("sms"),
         ),
         standing=Standing(
             preferred=row.preferred_channel,
             consented=frozenset(channel for channel, is_agreed in agreed.items() if is_agreed),
             addressed=frozenset(addresses),
             suppressed={
-                channel: suppressed[channel, spelling]
-                for channel, spellings in addresses.items()
-                for spelling in spellings
-                if (channel, spelling) in suppressed
+                channel: suppressed[channel, address]
+                for channel, address in addresses.items()
+                if (channel, address) in suppressed
             },
         ),
     )

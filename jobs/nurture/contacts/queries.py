@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from jobs.messaging.core.channels import Channel
-from jobs.nurture.core import Suppression
 
 if TYPE_CHECKING:
     import asyncpg
@@ -50,27 +49,6 @@ async def contacts(
         contact_ids,
     )
     return [Row(**row) for row in rows]
-
-
-async def suppressions(
-    db: "Pool | Connection", tenant_id: UUID, addresses: Sequence[tuple[Channel, str]]
-) -> dict[tuple[Channel, str], Suppression]:
-    """Which of these addresses get nothing any more, and why."""
-    rows = await db.fetch(
-        """
-        select channel, address, reason, created_at
-          from unnest($2::text[], $3::text[]) as given (channel, address)
-          join suppressions using (channel, address)
-         where tenant_id = $1
-        """,
-        tenant_id,
-        [channel for channel, _ in addresses],
-        [address for _, address in addresses],
-    )
-    return {
-        (row["channel"], row["address"]): Suppression(row["reason"], row["created_at"])
-        for row in rows
-    }
 
 
 async def last_reply(db: "Pool | Connection", tenant_id: UUID, contact_id: UUID) -> datetime | None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
 
 DAY = timedelta(days=1)
+BY_MAIL = {"channel": "email", "status": "sent"}
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ async def test_an_overdue_invoice_is_asked_for(
 ) -> None:
     sent = (await rig.run(send_payment_reminder, reminder)).succeeded()
 
-    assert sent == {"email": "sent"}
+    assert sent == {"results": [BY_MAIL]}
     (mail,) = [one.mail for one in rig.mails]
     assert mail.to == "zeynep@musteri.example"
     assert "2026-0042 numaralı faturanız 10 gündür gecikmede" in mail.subject
@@ -86,7 +87,7 @@ async def test_two_runs_of_a_stage_at_once_are_one_mail(
     ended = await asyncio.gather(*(rig.run(send_payment_reminder, reminder) for _ in range(4)))
 
     assert len(rig.mails) == 1
-    assert any(one.returned == {"email": "sent"} for one in ended)
+    assert any(one.returned == {"results": [BY_MAIL]} for one in ended)
     assert await db.fetchval("select count(*) from dunning_notices") == 1
 
 
@@ -181,7 +182,8 @@ async def test_both_channels_leave_together_in_the_morning(
     sent = (await rig.run(send_payment_reminder, third)).succeeded()
 
     assert wait == timedelta(hours=8, minutes=30)
-    assert sent == {"email": "sent", "sms": "sent"}
+    assert [one["channel"] for one in sent["results"]] == ["email", "sms"]
+    assert [one["status"] for one in sent["results"]] == ["sent", "sent"]
     assert rig.texts[0].to == "+905321234567"
     assert LINK in rig.texts[0].body
     notice = await db.fetchrow("select * from dunning_notices")
@@ -212,7 +214,7 @@ async def test_a_channel_that_failed_is_tried_again_and_the_other_is_not(
     rig.text_outbox.error = None
     sent = (await rig.run(send_payment_reminder, first, attempt=2)).succeeded()
 
-    assert sent == {"sms": "sent"}
+    assert sent == {"results": [{"channel": "sms", "status": "sent"}]}
     assert (len(rig.mails), len(rig.texts)) == (1, 1)
     assert "1.275,51 TL" in rig.texts[0].body  # with the fee, once
     assert await db.fetchval("select fee from dunning_notices") == Decimal("25.01")
@@ -299,7 +301,7 @@ async def test_the_day_is_the_tenants(rig: Rig, db: "Pool", reminder: PaymentRem
     with rig_at_night:
         sent = (await rig_at_night.run(send_payment_reminder, reminder)).succeeded()
 
-    assert sent == {"email": "sent"}
+    assert sent == {"results": [BY_MAIL]}
     assert await db.fetchval("select sent_on from dunning_notices") == TODAY
 
 

@@ -38,7 +38,7 @@ async def test_the_crms_payload_is_one_mail(
 ) -> None:
     sent = (await rig.run("process-dunning", request_)).succeeded()
 
-    assert sent == {"email": "sent"}
+    assert sent == {"results": [{"channel": "email", "status": "sent"}]}
     (mail,) = [one.mail for one in rig.mails]
     assert mail.to == "zeynep@musteri.example"
     assert "₺1.250,50" in mail.subject  # the tenant is in Turkey
@@ -192,7 +192,8 @@ async def test_the_last_stages_go_by_sms_too(
 ) -> None:
     sent = (await rig.run(send_payment_request, {**request_, "daysOverdue": 45})).succeeded()
 
-    assert sent == {"email": "sent", "sms": "sent"}
+    assert [one["channel"] for one in sent["results"]] == ["email", "sms"]
+    assert [one["status"] for one in sent["results"]] == ["sent", "sent"]
     assert "1.250,50 TL" in rig.texts[0].body
     assert clock() - NOW == timedelta(0)
 

@@ -15,6 +15,7 @@ from jobs.dunning.core.words import reminder_values
 from jobs.dunning.sending import Reminder, send, tenant_zone
 from jobs.kit import Cancel, JobContext, Snooze
 from jobs.messaging.core.channels import Channel
+from jobs.messaging.core.suppression import Suppression
 from jobs.messaging.profile import profile_of
 from tests.conftest import MakeContext, Tenant
 from tests.jobs.dunning.rows import (
@@ -101,8 +102,12 @@ async def test_the_other_channel_is_taken_where_the_first_takes_nothing(
 async def test_a_bounced_address_is_not_tried_and_an_unsubscribed_one_not_gone_around(
     rig: "Rig", ctx: JobContext, reminder: Reminder
 ) -> None:
-    bounced = changed(reminder, channels=frozenset({"email"}), mail_suppression="bounced")
-    opted_out = changed(reminder, channels=frozenset({"email"}), mail_suppression="unsubscribed")
+    bounced = changed(
+        reminder, channels=frozenset({"email"}), mail_suppression=Suppression("bounced", NOW)
+    )
+    opted_out = changed(
+        reminder, channels=frozenset({"email"}), mail_suppression=Suppression("unsubscribed", NOW)
+    )
 
     with pytest.raises(Cancel, match="no channel"):
         await sent(ctx, opted_out)
@@ -227,5 +232,8 @@ async def test_whoever_wants_no_sms_is_reminded_by_mail(
 
     sent = (await rig.run("dunning.send_payment_reminder", payload)).succeeded()
 
-    assert sent == {"sms": "suppressed", "email": "sent"}
+    assert sent["results"] == [
+        {"channel": "sms", "status": "suppressed"},
+        {"channel": "email", "status": "sent"},
+    ]
     assert (len(rig.texts), len(rig.mails)) == (0, 1)

@@ -4,12 +4,12 @@ from uuid import uuid4
 import pytest
 
 from jobs.messaging.core.channels import Channel, Choice
+from jobs.messaging.core.suppression import Suppression
 from jobs.nurture.core import (
     Due,
     Standing,
     Step,
     StepChannel,
-    Suppression,
     counts_from_after_pause,
     end_reason,
     in_order,

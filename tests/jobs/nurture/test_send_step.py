@@ -54,7 +54,10 @@ async def test_the_older_services_fields_send_the_template_once(
         for _ in range(2)
     ]
 
-    assert [one["results"] for one in told] == [{"email": "sent"}, {"email": "already_sent"}]
+    assert [one["results"] for one in told] == [
+        [{"channel": "email", "status": "sent"}],
+        [{"channel": "email", "status": "already_sent"}],
+    ]
     (sent,) = stage.rig.mails
     assert sent.mail.subject == f"{tenant.name}: ilginiz için teşekkür ederiz"
     assert sent.mail.unsubscribe_url is not None

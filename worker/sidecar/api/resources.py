@@ -21,6 +21,7 @@ from worker.sidecar.api import (
     runs,
     schedules,
     sequences,
+    suppressions,
     templates,
     webhooks,
 )
@@ -39,6 +40,7 @@ RESOURCES: tuple[ModuleType, ...] = (
     periodic,
     legacy,
     sequences,
+    suppressions,
     templates,
     previews,
     nurture_sequences,

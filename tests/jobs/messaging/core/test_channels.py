@@ -2,7 +2,8 @@ from itertools import product
 
 import pytest
 
-from jobs.messaging.core.channels import CHANNELS, Channel, Choice, choose
+from jobs.messaging.core.channels import CHANNELS, Channel, Choice, choose, results_of
+from worker.telemetry.redaction import MASK, redact
 
 BOTH = frozenset(CHANNELS)
 
@@ -38,3 +39,14 @@ def test_nobody_is_written_to_without_consent() -> None:
 
         assert used <= consented & reachable
         assert bool(choice) == bool(consented & reachable)
+
+
+def test_results_say_what_became_of_it_where_redaction_lets_it_stand() -> None:
+    results = results_of({"sms": "suppressed", "email": "sent"})
+
+    assert results == [
+        {"channel": "sms", "status": "suppressed"},
+        {"channel": "email", "status": "sent"},
+    ]
+    assert redact(results) == results
+    assert redact({"email": "sent"}) == {"email": MASK}  # that is why

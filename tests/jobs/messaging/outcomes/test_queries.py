@@ -2,15 +2,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from jobs.messaging.core.outcomes import Event, Reason
+from jobs.messaging.core.outcomes import Event
 from jobs.messaging.outcomes import queries
 from tests.jobs.messaging.deliveries import (
-    ADDRESS,
     MAIL_ID,
     NOW,
     insert_delivery,
     insert_tenant,
-    suppressed,
 )
 
 if TYPE_CHECKING:
@@ -52,28 +50,6 @@ async def test_an_event_about_nothing_finds_nothing(db: "Db", parts: dict[str, s
 
     async with db.acquire() as connection, connection.transaction():
         assert await queries.lock_delivery(connection, event(**parts)) is None
-
-
-@pytest.mark.parametrize(
-    ("first", "then", "kept"),
-    [
-        ("opted out", "unsubscribed", "unsubscribed"),
-        ("unsubscribed", "opted out", "unsubscribed"),
-        ("complained", "bounced", "complained"),
-    ],
-)
-async def test_a_reason_that_lasts_is_kept(
-    db: "Db", first: Reason, then: Reason, kept: Reason
-) -> None:
-    tenant_id = await insert_tenant(db)
-
-    async with db.acquire() as connection:
-        for reason in (first, then):
-            await queries.suppress(
-                connection, [tenant_id], "email", ADDRESS.upper(), reason=reason, at=NOW
-            )
-
-    assert await suppressed(db) == {(tenant_id, "email", ADDRESS, kept)}
 
 
 async def test_an_index_finds_the_delivery_of_an_event(db: "Db") -> None:

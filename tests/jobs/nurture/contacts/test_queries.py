@@ -4,7 +4,7 @@ from uuid import uuid4
 from jobs.nurture.contacts import queries
 from tests.conftest import Tenant
 from tests.jobs.nurture.conftest import NOW
-from tests.jobs.nurture.world import add_contact, reply, suppress
+from tests.jobs.nurture.world import add_contact, reply
 
 if TYPE_CHECKING:
     import asyncpg
@@ -12,24 +12,14 @@ if TYPE_CHECKING:
     Db = asyncpg.Pool[asyncpg.Record]
 
 
-async def test_contacts_replies_and_suppressions_are_a_tenants_own(
-    db: "Db", tenant: Tenant
-) -> None:
+async def test_contacts_and_replies_are_a_tenants_own(db: "Db", tenant: Tenant) -> None:
     tenant_id, other = tenant.tenant_id, uuid4()
     contact = await add_contact(db, tenant_id)
     await reply(db, tenant_id, contact, NOW)
-    await suppress(db, tenant_id, "email", "deniz@example.org", "bounced", NOW)
 
     (row,) = await queries.contacts(db, tenant_id, [contact, uuid4()])
-    found = await queries.suppressions(
-        db, tenant_id, [("email", "deniz@example.org"), ("sms", "deniz@example.org")]
-    )
 
     assert (row.contact_id, row.marketing_by_email) == (contact, True)
-    assert [(key, one.reason) for key, one in found.items()] == [
-        (("email", "deniz@example.org"), "bounced")
-    ]
     assert await queries.last_reply(db, tenant_id, contact) == NOW
     assert await queries.contacts(db, other, [contact]) == []
-    assert await queries.suppressions(db, other, [("email", "deniz@example.org")]) == {}
     assert await queries.last_reply(db, other, contact) is None

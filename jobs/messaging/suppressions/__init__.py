@@ -1,0 +1,1 @@
+"""Who gets nothing more, by which channel and why."""
