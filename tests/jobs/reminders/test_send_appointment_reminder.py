@@ -16,6 +16,8 @@ from clients.errors import (
 )
 from clients.sms_text import length
 from jobs.kit import Cancel, PayloadError, Snooze
+from jobs.messaging.core.channels import Channel
+from jobs.reminders.core import ReminderType
 from jobs.reminders.send_appointment_reminder import AppointmentReminder, send_appointment_reminder
 from tests.conftest import Tenant
 from tests.jobs.reminders.appointments import (
@@ -226,6 +228,31 @@ async def test_nobody_is_reminded_of_what_has_begun(rig: Rig, booking: Booking) 
     assert [skip["reason"] for skip in rig.counted.skips] == ["begun"]
 
 
+@pytest.mark.parametrize("channel", ["email", "sms", None])
+async def test_a_reminder_that_was_held_up_until_the_next_one_is_due_does_not_go(
+    rig: Rig, db: "Db", booking: Booking, channel: Channel | None
+) -> None:
+    reminder = booking.reminder(channel=channel)
+    rig.outbox.error = rig.text_outbox.error = ServiceUnavailableError("later")
+    if channel is not None:
+        assert (await rig.run(send_appointment_reminder, reminder)).state is State.RETRYING
+    rig.outbox.error = rig.text_outbox.error = None
+    rig.clock.move_to(booking.starts_at - 3 * HOUR)
+
+    said = cancelled(await rig.run(send_appointment_reminder, reminder, attempt=2))
+    nearer = booking.reminder(channel="email", reminder_type="3h")
+    (await rig.run(send_appointment_reminder, nearer)).succeeded()
+
+    assert said is not None
+    assert "takes its place" in said
+    assert {skip["reason"] for skip in rig.counted.skips} == {"superseded"}
+    assert (len(rig.mails), len(rig.texts)) == (1, 0)
+    assert await sent_at(db, booking.appointment_id) == {
+        **NEVER,
+        "reminder_3h_sent_at": rig.clock(),
+    }
+
+
 async def test_another_tenants_appointment_is_none(rig: Rig, booking: Booking) -> None:
     cancelled(await rig.run(send_appointment_reminder, booking.reminder(tenant_id=uuid4())))
 
@@ -288,6 +315,30 @@ async def test_without_consent_to_mail_such_an_sms_is_counted_as_skipped(
 
     assert [skip["reason"] for skip in rig.counted.skips] == ["quiet_hours"]
     assert rig.mails == []
+
+
+@pytest.mark.parametrize(
+    ("hours", "reminder_type", "waits"),
+    [(12, "24h", True), (10, "24h", False), (10, "3h", True), (7, "3h", False)],
+)
+async def test_an_sms_does_not_wait_for_a_morning_on_which_it_is_of_no_use(
+    rig: Rig, db: "Db", tenant: Tenant, hours: int, reminder_type: ReminderType, *, waits: bool
+) -> None:
+    """One o'clock at night, seven hours before it may ring; of 24h nothing goes in the last 3."""
+    starts_at, contact = NOW + hours * HOUR, {"timezone": "America/Los_Angeles"}
+    booking = await book(db, tenant, starts_at, reminders_by_email=False, **contact)
+    reminder = booking.reminder(channel="sms", reminder_type=reminder_type)
+
+    ended = await rig.run(send_appointment_reminder, reminder)
+
+    if waits:
+        rig.clock.move(hours=7)
+        await rig.run(send_appointment_reminder, reminder, run_id=ended.run_id)
+    else:
+        cancelled(ended)
+    assert ended.wait == (7 if waits else 0) * HOUR
+    assert [skip["reason"] for skip in rig.counted.skips] == ([] if waits else ["quiet_hours"])
+    assert len(rig.texts) == (1 if waits else 0)
 
 
 @pytest.mark.parametrize("error", [RecipientUnreachableError, RecipientOptedOutError])
