@@ -12,7 +12,8 @@ _PAGE = 200
 async def find_due_reminders(ctx: JobContext, tick: Tick) -> dict[str, int]:
     """A reminder for each user of a tenant with opportunities that close soon.
 
-    Done twice it does no harm: a user gets one reminder a day. Returns how many were enqueued.
+    Done twice it does no harm, also when midnight is in between: a user gets one reminder a day, of
+    the day on which this was due. Returns how many were enqueued.
     """
     closing_from, closing_until = opportunities.closing_soon(tick.due_at)
     reminders = tenants = 0
@@ -22,7 +23,10 @@ async def find_due_reminders(ctx: JobContext, tick: Tick) -> dict[str, int]:
             async with ctx.transaction() as connection:
                 for user_id in user_ids:
                     payload = OpportunityReminder(
-                        tenant_id=tenant.tenant_id, user_id=user_id, notice_ids=tenant.notice_ids
+                        tenant_id=tenant.tenant_id,
+                        user_id=user_id,
+                        notice_ids=tenant.notice_ids,
+                        asked_at=tick.due_at,
                     )
                     await ctx.enqueue_in(connection, send_opportunity_reminder, payload)
             reminders += len(user_ids)

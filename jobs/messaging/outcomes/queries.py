@@ -5,10 +5,11 @@ An event names a message and no tenant, so tenants are what these find, and not 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from jobs.kit import Run
 from jobs.messaging.core.channels import Channel
 from jobs.messaging.core.outcomes import PASSING, Event, Outcome, Reason
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 _MOST_TENANTS = 1000  # that have written to one number
 _MOST_CONTACTS = 1000  # that share their last digits
+_SKEW = timedelta(minutes=1)  # that two of our own clocks may differ
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,46 @@ class Candidate:
     contact_id: UUID
     phone: str
     country: str
+
+
+async def key_of_run(
+    db: "asyncpg.Pool[asyncpg.Record]", tenant_id: UUID, run: Run, *, prefix: str
+) -> str | None:
+    """The newest key that begins so, of a message that this run, or the one it replays, has sent or
+    may have sent. One that is tried again on another day so finds its message of the day before.
+    """
+    key: str | None = await db.fetchval(
+        """
+        select key from deliveries
+         where tenant_id = $1 and starts_with(key, $2)
+           and ((run_id = $3 and claimed_at >= $4) or run_id = $5)
+           and status in ('sending', 'unconfirmed', 'sent')
+         order by claimed_at desc limit 1
+        """,
+        tenant_id,
+        prefix,
+        run.run_id,
+        run.enqueued_at - _SKEW,
+        run.replay_of,
+    )
+    return key
+
+
+async def has_left_since(
+    db: "asyncpg.Pool[asyncpg.Record]", tenant_id: UUID, keys: Sequence[str], since: datetime
+) -> bool:
+    """Whether a message under one of these keys was sent, or may have been, since then."""
+    found = await db.fetchval(
+        """
+        select exists (select from deliveries
+                        where tenant_id = $1 and key = any($2) and claimed_at >= $3
+                          and status in ('sending', 'unconfirmed', 'sent'))
+        """,
+        tenant_id,
+        keys,
+        since,
+    )
+    return bool(found)
 
 
 async def remember(connection: "Connection", provider: str, event_id: str, at: datetime) -> bool:
