@@ -59,7 +59,7 @@ async def key_of_run(
         select key from deliveries
          where tenant_id = $1 and starts_with(key, $2)
            and ((run_id = $3 and claimed_at >= $4) or run_id = $5)
-           and status in ('sending', 'unconfirmed', 'sent')
+           and status in ('sending', 'unconfirmed', 'doubtful', 'sent')
          order by claimed_at desc limit 1
         """,
         tenant_id,
@@ -79,7 +79,7 @@ async def has_left_since(
         """
         select exists (select from deliveries
                         where tenant_id = $1 and key = any($2) and claimed_at >= $3
-                          and status in ('sending', 'unconfirmed', 'sent'))
+                          and status in ('sending', 'unconfirmed', 'doubtful', 'sent'))
         """,
         tenant_id,
         keys,
@@ -107,7 +107,8 @@ async def lock_delivery(connection: "Connection", event: Event) -> Sent | None:
     row = await connection.fetchrow(
         """
         select tenant_id, key, recipient, channel, outcome,
-               status not in ('sending', 'unconfirmed') and provider_id is not null as is_settled
+               status not in ('sending', 'unconfirmed', 'doubtful')
+                   and provider_id is not null as is_settled
           from deliveries
          where message_id = $1 or (provider = $2 and provider_id = $3)
          order by message_id = $1 desc nulls last, claimed_at desc
@@ -127,8 +128,10 @@ async def record(
     await connection.execute(
         """
         update deliveries
-           set status = case when status in ('sending', 'unconfirmed') then 'sent' else status end,
-               sent_at = case when status in ('sending', 'unconfirmed') then $4 else sent_at end,
+           set status = case when status in ('sending', 'unconfirmed', 'doubtful') then 'sent'
+                             else status end,
+               sent_at = case when status in ('sending', 'unconfirmed', 'doubtful') then $4
+                              else sent_at end,
                provider_id = case when provider = $5 then coalesce(provider_id, $6)
                                   else provider_id end,
                outcome = coalesce($7, outcome),
