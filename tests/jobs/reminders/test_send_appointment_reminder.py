@@ -124,6 +124,90 @@ async def test_a_mail_has_the_appointment_for_calendars(
     assert str(event["SUMMARY"]) == "Tüy bakımı (Pamuk), Moda"
 
 
+async def move(db: "Db", starts_at: datetime) -> None:
+    await db.execute(
+        "update appointments set starts_at = $1, ends_at = $2", starts_at, starts_at + HOUR
+    )
+
+
+def events(rig: Rig) -> list[icalendar.Component]:
+    """The calendar entry of each mail, in the order in which they left."""
+    calendars = [
+        part.get_content()
+        for sent in rig.mails
+        for part in sent.message.walk()
+        if part.get_content_type() == "text/calendar"
+    ]
+    found = [icalendar.Calendar.from_ical(one).walk("VEVENT") for one in calendars]
+    assert [len(one) for one in found] == [1] * len(rig.mails)
+    return [one for (one,) in found]
+
+
+def taken_over(arrived: list[icalendar.Component]) -> dict[str, icalendar.Component]:
+    """What a calendar shows then: of each UID the highest SEQUENCE, and the newest DTSTAMP of
+    these (RFC 5546, 2.1.5).
+    """
+    shown: dict[str, icalendar.Component] = {}
+    for event in arrived:
+        known = shown.setdefault(str(event["UID"]), event)
+        revision = event.decoded("SEQUENCE"), event.decoded("DTSTAMP")
+        if revision > (known.decoded("SEQUENCE"), known.decoded("DTSTAMP")):
+            shown[str(event["UID"])] = event
+    return shown
+
+
+@pytest.mark.parametrize("is_reversed", [False, True])
+async def test_an_appointment_that_was_moved_is_one_entry_in_calendars_at_its_new_time(
+    rig: Rig, db: "Db", booking: Booking, *, is_reversed: bool
+) -> None:
+    starts = (booking.starts_at, booking.starts_at + 2 * HOUR, booking.starts_at + HOUR)
+    for start in starts:
+        await move(db, start)
+        rig.clock.move(minutes=5)
+        ended = await rig.run(send_appointment_reminder, booking.reminder(scheduled_for=start))
+        assert ended.succeeded()["status"] == "sent"
+
+    found = events(rig)
+    sequences = [event.decoded("SEQUENCE") for event in found]
+    assert sequences == sorted(set(sequences))
+    assert {str(event["ORGANIZER"]) for event in found} == {"MAILTO:no-reply@deskhand.example"}
+    (shown,) = taken_over(found[::-1] if is_reversed else found).values()
+    assert shown.decoded("DTSTART") == starts[-1]
+    assert shown.decoded("DTEND") == starts[-1] + HOUR
+
+
+async def test_both_reminders_of_an_appointment_are_one_entry(
+    rig: Rig, db: "Db", booking: Booking
+) -> None:
+    await rig.run(send_appointment_reminder, booking.reminder())
+    rig.clock.move(hours=21)
+    await db.execute("update services set name = 'Aşı'")
+    await rig.run(send_appointment_reminder, booking.reminder(reminder_type="3h"))
+
+    first, second = events(rig)
+    (shown,) = taken_over([first, second]).values()
+    assert first.decoded("SEQUENCE") == second.decoded("SEQUENCE")
+    assert str(shown["SUMMARY"]) == "Aşı (Pamuk), Moda"
+
+
+async def test_after_a_move_there_and_back_the_next_reminder_puts_the_entry_back(
+    rig: Rig, db: "Db", booking: Booking
+) -> None:
+    """What was said of a day before is not said again; calendars hear of it three hours before."""
+    statuses = []
+    for hours, kind in ((0, "24h"), (5, "24h"), (0, "24h"), (0, "3h")):
+        start = booking.starts_at + hours * HOUR
+        await move(db, start)
+        rig.clock.move(minutes=5)
+        reminder = booking.reminder(scheduled_for=start, reminder_type=kind)
+        ended = await rig.run(send_appointment_reminder, reminder)
+        statuses.append(ended.succeeded()["status"])
+
+    (shown,) = taken_over(events(rig)).values()
+    assert statuses == ["sent", "sent", "already_sent", "sent"]
+    assert shown.decoded("DTSTART") == booking.starts_at
+
+
 async def test_an_sms_says_it_in_few_words(rig: Rig, db: "Db", booking: Booking) -> None:
     starts_at = NOW + 3 * HOUR
     await db.execute("update appointments set starts_at = $1", starts_at)
