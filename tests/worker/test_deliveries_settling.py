@@ -27,6 +27,7 @@ from tests.clients.stand_ins.twilio import (
     twilio_server,
 )
 from tests.clients.texts import SMS
+from tests.conftest import Tenant
 from tests.jobs.messaging.deliveries import (
     MAIL_ID,
     event,
@@ -34,11 +35,13 @@ from tests.jobs.messaging.deliveries import (
     insert_tenant,
     sendgrid_payload,
 )
-from tests.worker.conftest import StartWorker, until
+from tests.jobs.reminders.appointments import insert_appointment, insert_contact
+from tests.worker.conftest import Ledgered, StartWorker, until
 from tests.worker.ledger.records import attempt, dead
 from tests.worker.mailing import KEY, Counter, House, drop_the_line, open_house
 from tests.worker.test_cli import Cli
 from tests.worker.test_cli import cli as cli  # noqa: PLC0414 - a fixture is found by its name here
+from worker.cancelling import cancel
 from worker.deliveries import DoubtChore
 from worker.ending import State
 from worker.enqueuer import Pool
@@ -324,6 +327,59 @@ async def test_a_worker_does_it_now_and_then(
         return await desk.statuses() == [("doubtful", None)]
 
     await until(is_doubtful)
+
+
+async def test_an_sms_without_an_answer_is_asked_for_though_its_run_was_cancelled(
+    desk: Desk,
+    tenant: Tenant,
+    start_worker: StartWorker,
+    ledgered: Ledgered,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """From the reminder whose answer got lost, over the one who cancels it, to the word it has."""
+    monkeypatch.setattr("worker.retention.chore._EVERY", 0.05)
+    await start_worker(
+        sms_provider="twilio",
+        twilio_account_sid=ACCOUNT_SID,
+        twilio_auth_token=AUTH_TOKEN,
+        twilio_from=FROM,
+        twilio_url=desk.server.url,
+    )
+    desk.server.faults.fault = Fault("lost", times=1)
+    desk.server.now = CLAIMED_AT
+    payload = {"tenant_id": tenant.tenant_id, **await book(desk.db, tenant)}
+    run = await desk.pool.enqueue_job("reminders.send_appointment_reminder", payload)
+    assert run is not None
+    await ledgered.run(run.job_id, state="retrying")
+    assert await desk.statuses() == [("unconfirmed", None)]
+
+    assert await cancel(desk.pool, run.job_id) == "cancelled"
+    await ledgered.run(run.job_id, state="cancelled")
+    await desk.db.execute("update deliveries set claimed_at = $1", CLAIMED_AT)
+
+    async def is_settled() -> bool:
+        return await desk.statuses() == [("sent", desk.server.messages[0]["sid"])]
+
+    await until(is_settled)
+    assert len(desk.server.messages) == 1
+
+
+async def book(db: "Db", tenant: Tenant) -> dict[str, Any]:
+    """An appointment in an hour, of somebody whose telephone may ring; and its reminder."""
+    await db.execute(
+        "insert into messaging_profiles (tenant_id, country, quiet_from, quiet_to)"
+        " values ($1, 'TR', '00:00', '00:00')",
+        tenant.tenant_id,
+    )
+    contact_id = await insert_contact(db, tenant.tenant_id)
+    starts_at = NOW + 60 * MINUTE
+    return {
+        "contact_id": contact_id,
+        "appointment_id": await insert_appointment(db, tenant.tenant_id, contact_id, starts_at),
+        "scheduled_for": starts_at,
+        "reminder_type": "3h",
+        "channel": "sms",
+    }
 
 
 async def test_what_is_told_later_is_still_heard(rig: Rig, desk: Desk, db: "Db") -> None:
