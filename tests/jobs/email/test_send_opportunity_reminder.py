@@ -357,6 +357,7 @@ TENANT = "0b8a5c44-7f7a-4f6e-9a39-2d2bd4a4d6d2"
         ("opportunities", [{"id": ""}]),
         ("opportunities", {"id": "1"}),
         ("user_id", "me"),
+        ("asked_at", "2026-12-03T09:00"),
     ],
 )
 def test_a_payload_that_does_not_fit_names_its_field(field: str, value: object) -> None:
