@@ -57,7 +57,9 @@ class SmsProvider(Protocol):
     sent), RequestRejectedError (refused for good).
 
     `find` looks for an SMS whose answer was lost: its id if it was taken since then, else None.
-    `known` are ids of others to the same number, which may read the same.
+    `known` are ids of others to the same number, which may read the same. `accepted` does so when
+    nobody knows any more what it said: the ids of all to a number that were taken in between, but
+    for those known.
     """
 
     @property
@@ -71,6 +73,16 @@ class SmsProvider(Protocol):
     async def find(
         self, sms: Sms, *, message_id: str, since: datetime, known: Collection[str] = ()
     ) -> str | None: ...
+
+    async def accepted(
+        self,
+        to: str,
+        *,
+        message_id: str,
+        since: datetime,
+        until: datetime,
+        known: Collection[str] = (),
+    ) -> list[str]: ...
 
     async def aclose(self) -> None: ...
 

@@ -54,6 +54,19 @@ class SmsFile:
         path = self._path(message_id)
         return path.name if await asyncio.to_thread(path.exists) else None
 
+    async def accepted(
+        self,
+        to: str,  # noqa: ARG002 - the name of the file says it all
+        *,
+        message_id: str,
+        since: datetime,  # noqa: ARG002 - the same
+        until: datetime,  # noqa: ARG002 - the same
+        known: Collection[str] = (),  # noqa: ARG002 - the same
+    ) -> list[str]:
+        """The file's name, if it is there."""
+        path = self._path(message_id)
+        return [path.name] if await asyncio.to_thread(path.exists) else []
+
     async def aclose(self) -> None:
         """Nothing is open between SMS."""
 

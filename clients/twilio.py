@@ -114,20 +114,41 @@ class Twilio:
         Raises DeliveryUnknownError when the number has more messages than are looked through.
         """
         sender = self._sender_of(sms)
-        async for message in self._messages_to(sms, sender):
+        async for message in self._messages_to(sms.to, sender):
             is_like = _is_like(message, sms, sender) and message["sid"] not in known
             if is_like and _created(message) >= since - _SKEW:
                 return str(message["sid"])
         return None
 
+    async def accepted(
+        self,
+        to: str,
+        *,
+        message_id: str,  # noqa: ARG002 - Twilio keeps no id of ours
+        since: datetime,
+        until: datetime,
+        known: Collection[str] = (),
+    ) -> list[str]:
+        """The SIDs of the account's SMS to a number that were accepted in between, whoever they
+        are from. Raises what `find` does.
+        """
+        return [
+            str(message["sid"])
+            async for message in self._messages_to(to, {})
+            if "sid" in message
+            and message["sid"] not in known
+            and str(message.get("direction")).startswith("outbound")
+            and since - _SKEW <= _created(message) <= until + _SKEW
+        ]
+
     async def aclose(self) -> None:
         """The HTTP client belongs to whoever made it."""
 
     async def _messages_to(
-        self, sms: Sms, sender: Mapping[str, str]
+        self, to: str, sender: Mapping[str, str]
     ) -> AsyncIterator[dict[str, Any]]:
         # Not by DateSent, which a message that still waits has not.
-        query = {"To": sms.to, "PageSize": str(_PAGE)}
+        query = {"To": to, "PageSize": str(_PAGE)}
         if "From" in sender:
             query["From"] = sender["From"]
         path = f"{self._account}/Messages.json?{urlencode(query)}"

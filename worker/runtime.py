@@ -15,6 +15,7 @@ from worker import __version__, audit
 from worker.background import cancel
 from worker.clock import utc_now
 from worker.dead_letters import group_older
+from worker.deliveries import DoubtChore
 from worker.engine.fleet import sizes
 from worker.enqueuer import Pool
 from worker.group import Member, Siblings
@@ -162,6 +163,7 @@ async def _looking_after(
         partial(heal_ticks, db),
         partial(forget_unseen, db, timedelta(days=settings.keep_days)),
         partial(forget_notices, db, timedelta(days=settings.keep_days)),
+        DoubtChore(redis=pool, db=db, sms=resources.sms, meter=metrics, clock=resources.clock),
     ]
     relay = Relay(
         pool,

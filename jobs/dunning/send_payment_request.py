@@ -1,6 +1,7 @@
 """Ask a contact for an amount that another service says is overdue."""
 
 from dataclasses import replace
+from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
@@ -19,6 +20,7 @@ from jobs.kit import Cancel, JobContext, LegacyPayload, job
 from jobs.kit.sending import Recording
 from jobs.messaging.core.channels import Channel, results_of
 from jobs.messaging.limits import MAIL_LIMITS, SENDING_RETRY, SMS_LIMITS
+from jobs.messaging.outcomes import queries as deliveries
 from jobs.messaging.profile import profile_of
 
 if TYPE_CHECKING:
@@ -73,7 +75,7 @@ async def send_payment_request(ctx: JobContext, payload: PaymentRequest) -> dict
     tenant_id = payload.tenant_id
     profile = await profile_of(ctx.db, tenant_id)
     zone = tenant_zone(profile)
-    today, asked_on = (at.astimezone(zone).date() for at in (ctx.now(), ctx.run.enqueued_at))
+    today = ctx.now().astimezone(zone).date()
     contact = await queries.find_contact(ctx.db, tenant_id, payload.contact_id, today=today)
     if contact is None:
         raise Cancel("there is no such contact any more")
@@ -104,12 +106,18 @@ async def send_payment_request(ctx: JobContext, payload: PaymentRequest) -> dict
         contact=contact,
         stage=stage,
         values=values,
-        # Of the day on which it was asked for: a retry after midnight is the same message.
-        key=f"dunning:{payload.contact_id}:{asked_on.isoformat()}",
+        key=await _key(ctx, payload, today),
         day=today,
     )
     sent = await send(ctx, await _with_memory(ctx, reminder), profile)
     return {"results": results_of(sent)}
+
+
+async def _key(ctx: JobContext, payload: PaymentRequest, today: date) -> str:
+    """Tried again after midnight it is the same message; one that was put off is its own day's."""
+    prefix = f"dunning:{payload.contact_id}:"
+    own = await deliveries.key_of_run(ctx.db, payload.tenant_id, ctx.run, prefix=prefix)
+    return own or f"{prefix}{today.isoformat()}"
 
 
 async def _with_memory(ctx: JobContext, reminder: Reminder) -> Reminder:

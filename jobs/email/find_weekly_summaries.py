@@ -16,10 +16,12 @@ async def find_weekly_summaries(ctx: JobContext, tick: Tick) -> dict[str, int | 
     """
     week, summaries = str(week_of_tick(tick.due_at)), 0
     async for users in queries.users_of_all(ctx.db, page=_PAGE):
+        payloads = [
+            WeeklySummary(tenant_id=tenant_id, user_id=user_id, week=week)
+            for tenant_id, user_id in users
+        ]
         async with ctx.transaction() as connection:
-            for tenant_id, user_id in users:
-                payload = WeeklySummary(tenant_id=tenant_id, user_id=user_id, week=week)
-                await ctx.enqueue_in(connection, send_weekly_summary, payload)
+            await ctx.enqueue_many_in(connection, send_weekly_summary, payloads)
         summaries += len(users)
     ctx.log.info("Weekly summaries asked for", week=week, summaries=summaries)
     return {"week": week, "summaries": summaries}

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 from typing import Annotated
+from zoneinfo import ZoneInfo
 
-from pydantic import BeforeValidator, Field
+from pydantic import AwareDatetime, BeforeValidator, Field
 
 from clients.errors import RequestRejectedError
 from clients.mail import Attachment
@@ -14,6 +15,7 @@ from jobs.email.payloads import UserPayload
 from jobs.kit import Cancel, DeliveryReceipt, JobContext, job, tenant_file
 from jobs.messaging.attachments import attachment_of
 from jobs.messaging.limits import MAIL_LIMITS, SENDING_RETRY
+from jobs.messaging.outcomes import queries as deliveries
 from jobs.messaging.writing import write_mail, zone_of
 
 _NAMES = ("noticeId", "notice_id", "opportunityId", "opportunity_id", "id")
@@ -36,7 +38,8 @@ class OpportunityReminder(UserPayload):
     """Which notices, by their ids; the older services call them `opportunities`, and give ids or
     objects with one: whatever else these say, the mail says what the database does.
 
-    `report_key` names a file of the tenant's reports in storage, which is attached.
+    `report_key` names a file of the tenant's reports in storage, which is attached. `asked_at` says
+    which day's reminder it is, by the user's calendar; without it, that of the day it leaves on.
     """
 
     notice_ids: tuple[NoticeId, ...] = Field(default=(), max_length=200)
@@ -44,6 +47,7 @@ class OpportunityReminder(UserPayload):
         default=(), max_length=200
     )
     report_key: Annotated[str, tenant_file("reports")] | None = None
+    asked_at: AwareDatetime | None = None
 
 
 @job(
@@ -57,11 +61,15 @@ class OpportunityReminder(UserPayload):
 async def send_opportunity_reminder(
     ctx: JobContext, payload: OpportunityReminder
 ) -> DeliveryReceipt:
-    """At most one mail a day and user; none when nothing on the list is open any more."""
+    """At most one mail a day and user; none when nothing on the list is open any more.
+
+    Tried again after midnight it is the same mail, and one that was held up until the next day
+    stands for that day's, too.
+    """
     recipient = await queries.find_recipient(ctx.db, payload.tenant_id, payload.user_id)
     if recipient is None:
         raise Cancel("there is no such user any more")
-    day = ctx.today(zone_of(recipient).key)
+    key = await _key(ctx, payload, zone_of(recipient))
     wanted = (*payload.notice_ids, *payload.opportunities)
     found = await queries.opportunities(ctx.db, payload.tenant_id, wanted)
     still_open = opportunities.open_opportunities(found, now=ctx.now())
@@ -77,7 +85,22 @@ async def send_opportunity_reminder(
     )
     attachments = (report,) if report else ()
     mail = await write_mail(ctx, "opportunity_reminder", recipient, values, attachments=attachments)
-    return await ctx.mailer.send(mail, key=opportunities.reminder_key(payload.user_id, day))
+    return await ctx.mailer.send(mail, key=key)
+
+
+async def _key(ctx: JobContext, payload: OpportunityReminder, zone: ZoneInfo) -> str:
+    """Raises Cancel when the reminder of another day has just left."""
+    now = ctx.now()
+    prefix = opportunities.reminder_prefix(payload.user_id)
+    own = await deliveries.key_of_run(ctx.db, payload.tenant_id, ctx.run, prefix=prefix)
+    if own is not None:
+        return own
+    day = (payload.asked_at or now).astimezone(zone).date()
+    others = opportunities.other_keys(payload.user_id, day, today=ctx.today(zone.key))
+    since = opportunities.left_lately(now, zone)
+    if await deliveries.has_left_since(ctx.db, payload.tenant_id, others, since):
+        raise Cancel("another day's reminder was held up until today, and has just left")
+    return opportunities.reminder_key(payload.user_id, day)
 
 
 async def _report(ctx: JobContext, key: str) -> Attachment:

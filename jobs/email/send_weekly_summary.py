@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from typing import Annotated
+from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator
 
@@ -13,6 +14,7 @@ from jobs.email.payloads import UserPayload
 from jobs.email.weekly import queries as weekly
 from jobs.kit import Cancel, DeliveryReceipt, JobContext, Snooze, job
 from jobs.messaging.limits import MAIL_LIMITS, SENDING_RETRY
+from jobs.messaging.outcomes import queries as deliveries
 from jobs.messaging.writing import write_mail, zone_of
 
 # Monday morning somewhere is at most so long before Monday begins anywhere else.
@@ -45,7 +47,7 @@ async def send_weekly_summary(ctx: JobContext, payload: WeeklySummary) -> Delive
     if recipient is None:
         raise Cancel("there is no such user any more")
     zone, now = zone_of(recipient), ctx.now()
-    week = Week.parse(payload.week) if payload.week else week_before(ctx.today(zone.key))
+    week = Week.parse(payload.week) if payload.week else await _last_week(ctx, payload, zone)
     still_goes_on = week.ends_at(zone) - now
     if still_goes_on > _LONGEST_WAIT:
         raise RequestRejectedError("week: is not over yet; take an earlier one")
@@ -58,3 +60,10 @@ async def send_weekly_summary(ctx: JobContext, payload: WeeklySummary) -> Delive
     values = summary.summary_values(facts, week, now=now, zone=zone, locale=recipient.locale)
     mail = await write_mail(ctx, "weekly_summary", recipient, values)
     return await ctx.mailer.send(mail, key=summary.summary_key(payload.user_id, week))
+
+
+async def _last_week(ctx: JobContext, payload: WeeklySummary, zone: ZoneInfo) -> Week:
+    """Tried again when the next week has begun, it is still the one that was told of, perhaps."""
+    prefix = summary.summary_prefix(payload.user_id)
+    own = await deliveries.key_of_run(ctx.db, payload.tenant_id, ctx.run, prefix=prefix)
+    return week_before(ctx.today(zone.key)) if own is None else Week.parse(own[len(prefix) :])

@@ -26,6 +26,7 @@ Reason = Literal[
     "not_confirmed",
     "moved",
     "begun",
+    "superseded",
     "no_consent",
     "unreachable",
     "quiet_hours",
@@ -36,9 +37,10 @@ REASONS: Final[Mapping[Reason, str]] = MappingProxyType(
         "not_confirmed": "the appointment is not confirmed (any more)",
         "moved": "the appointment was moved; its new time has reminders of its own",
         "begun": "the appointment has begun",
+        "superseded": "it comes so late that the next reminder of the appointment takes its place",
         "no_consent": "the contact did not agree to reminders by this channel",
         "unreachable": "the contact has no address for the channels they agreed to",
-        "quiet_hours": "the appointment begins before quiet hours end",
+        "quiet_hours": "it would be of no use any more when quiet hours end",
     }
 )
 
@@ -76,6 +78,16 @@ def window(
     begin = scanned_until or first_begin(due_at, reminder_type)
     end = due_at + LEADS[reminder_type]
     return Window(begin, end) if begin < end else None
+
+
+def useful_until(starts_at: datetime, reminder_type: ReminderType) -> datetime:
+    """From then on the reminder is not sent any more: a nearer one is due, or it has begun.
+
+    >>> useful_until(datetime(2026, 12, 3, 9), "24h").hour
+    6
+    """
+    nearer = (lead for lead in LEADS.values() if lead < LEADS[reminder_type])
+    return starts_at - max(nearer, default=timedelta(0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +151,9 @@ def why_not(
     as_reminder = scheduled_for + LEADS[reminder_type] if scheduled_for <= now else scheduled_for
     if appointment.starts_at not in {scheduled_for, as_reminder}:
         return "moved"
-    return "begun" if appointment.starts_at <= now else None
+    if appointment.starts_at <= now:
+        return "begun"
+    return "superseded" if useful_until(appointment.starts_at, reminder_type) <= now else None
 
 
 def in_order(

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from jobs.kit import Cron, JobContext, Tick, job
 from jobs.messaging.catalogue import kind_of
-from jobs.messaging.core.channels import CHANNELS, choose
+from jobs.messaging.core.channels import CHANNELS, Channel, choose
 from jobs.reminders import core, queries
 from jobs.reminders.send_appointment_reminder import (
     AppointmentReminder,
@@ -28,7 +28,10 @@ async def scan_appointments(ctx: JobContext, tick: Tick) -> dict[str, dict[str, 
     Each type's window begins where the last one ended, so a scan that is late takes in what others
     missed, and one too many finds nothing. What is booked, confirmed or moved into a window that
     was looked through already has no reminder of that type: its customer has just heard of it.
-    Returns how many appointments and reminders there were, by type.
+    Where a scan is so late that both types are due, the nearer one goes alone. The other is not
+    needed, and never sent later: a reminder's run looks at that again.
+    Returns how many appointments and reminders there were, and how many of the appointments the
+    nearer type takes care of (superseded), by type.
     """
     # A tick of the future would leave out whatever is booked until then.
     due_at = min(tick.due_at, ctx.now())
@@ -41,7 +44,7 @@ async def _scan(
     ctx: JobContext, reminder_type: core.ReminderType, due_at: datetime
 ) -> dict[str, int]:
     """Page by page: the place where a page ended is stored with the reminders of the page."""
-    appointments = reminders = 0
+    appointments = reminders = superseded = 0
     first = core.first_begin(due_at, reminder_type)
     while True:
         async with ctx.transaction() as connection:
@@ -52,22 +55,33 @@ async def _scan(
             # Of what has begun nobody is reminded.
             after = max(position, core.Position(ctx.now(), core.LAST_ID, core.LAST_ID))
             page = await queries.due_appointments(connection, after, window.end, limit=_PAGE)
-            payloads = [one for due in page for one in _reminders(ctx, due, reminder_type)]
+            needed = [due for due in page if _is_needed(ctx, due, reminder_type)]
+            payloads = [one for due in needed for one in _reminders(ctx, due, reminder_type)]
             await ctx.enqueue_many_in(connection, send_appointment_reminder, payloads)
             is_last = len(page) < _PAGE
             place = core.Position(window.end) if is_last else page[-1].position
             await queries.move_scan(connection, reminder_type, place)
         appointments, reminders = appointments + len(page), reminders + len(payloads)
+        superseded += len(page) - len(needed)
         if is_last:
             break
-    return {"appointments": appointments, "reminders": reminders}
+    return {"appointments": appointments, "reminders": reminders, "superseded": superseded}
+
+
+def _is_needed(ctx: JobContext, due: core.DueAppointment, reminder_type: core.ReminderType) -> bool:
+    """False, and counted, when the nearer reminder is due already."""
+    if ctx.now() < core.useful_until(due.starts_at, reminder_type):
+        return True
+    for channel in _channels(due):
+        ctx.meter.skipped(channel=channel, template=kind_of(core.TEMPLATE), reason="superseded")
+    return False
 
 
 def _reminders(
     ctx: JobContext, due: core.DueAppointment, reminder_type: core.ReminderType
 ) -> Iterator[AppointmentReminder]:
-    choice = choose(due.preferred_channel, consented=due.consented, reachable=due.reachable)
-    for channel in choice.channels:
+    channels = _channels(due)
+    for channel in channels:
         yield AppointmentReminder(
             tenant_id=due.tenant_id,
             contact_id=due.contact_id,
@@ -76,7 +90,7 @@ def _reminders(
             reminder_type=reminder_type,
             channel=channel,
         )
-    if choice:
+    if channels:
         return
     for channel in due.consented or CHANNELS:
         reason = "unreachable" if due.consented else "no_consent"
@@ -86,3 +100,8 @@ def _reminders(
         appointment_id=str(due.appointment_id),
         reason="unreachable" if due.consented else "no_consent",
     )
+
+
+def _channels(due: core.DueAppointment) -> tuple[Channel, ...]:
+    choice = choose(due.preferred_channel, consented=due.consented, reachable=due.reachable)
+    return choice.channels

@@ -118,7 +118,7 @@ async def _remind(
     """By the first channel that takes it. Raises what the one that refused did, and Snooze."""
     refusal: RecipientUnreachableError | None = None
     for channel in order:
-        if channel == "sms" and not _may_ring(ctx, appointment, profile):
+        if channel == "sms" and not _may_ring(ctx, payload, appointment, profile):
             continue
         try:
             receipt = await _send(ctx, payload, appointment, profile, channel)
@@ -175,11 +175,14 @@ def _reachable(appointment: Appointment, profile: Profile) -> frozenset[Channel]
     return frozenset(channels)
 
 
-def _may_ring(ctx: JobContext, appointment: Appointment, profile: Profile) -> bool:
+def _may_ring(
+    ctx: JobContext, payload: AppointmentReminder, appointment: Appointment, profile: Profile
+) -> bool:
     """False when quiet hours end too late. Raises Snooze until they do."""
     now = ctx.now()
     until = profile.quiet_until(now, ZoneInfo(appointment.contact_timezone))
-    if until is not None and until < appointment.starts_at:
+    of_use = core.useful_until(appointment.starts_at, payload.reminder_type)
+    if until is not None and until < of_use:
         raise Snooze(until - now, "quiet hours")
     return until is None
 

@@ -159,18 +159,23 @@ def _of(
     number: int,
 ) -> Iterator[Expected]:
     step = steps[number]
-    if start <= step.now or not booking.consented:
+    if _deadline(kind, start) <= step.now or not booking.consented:
         return
     is_found = _state_at(booking, history, step.begin) == ("confirmed", start)
     is_in_doubt = any(one.begin <= step.scanned and one.end >= step.begin for one in history)
     if not is_found and not is_in_doubt:
         return
     for channel in _chosen(booking):
-        for taken, sent in _routes(booking, channel, start, steps, number):
+        for taken, sent in _routes(booking, channel, _deadline(kind, start), steps, number):
             is_calm = not any(
                 one.begin <= steps[sent].end and one.end >= step.begin for one in history
             )
             yield Expected(booking, kind, start, taken, is_found and is_calm)
+
+
+def _deadline(kind: Kind, start: datetime) -> datetime:
+    """Nobody hears of an appointment a day before when the time has come for three hours before."""
+    return start - _LEADS["3h"] if kind == "24h" else start
 
 
 def _chosen(booking: Booking) -> list[Channel]:
@@ -180,17 +185,17 @@ def _chosen(booking: Booking) -> list[Channel]:
 
 
 def _routes(
-    booking: Booking, channel: Channel, start: datetime, steps: Sequence[Scanned], number: int
+    booking: Booking, channel: Channel, deadline: datetime, steps: Sequence[Scanned], number: int
 ) -> Iterator[tuple[Channel, int]]:
-    """By which channel a run's message leaves, and in which step."""
+    """By which channel a run's message leaves, and in which step; before the deadline, or never."""
     if channel == "email":
         yield "email", number
         return
     until = quiet_until(steps[number].now, booking.zone)
-    if until is not None and until < start:
+    if until is not None and until < deadline:
         later = next((at for at in range(number, len(steps)) if steps[at].now >= until), None)
-        if later is not None and steps[later].now < start:
-            yield from _routes(booking, channel, start, steps, later)
+        if later is not None and steps[later].now < deadline:
+            yield from _routes(booking, channel, deadline, steps, later)
     elif until is None and booking.phone != UNREACHABLE:
         yield "sms", number
     elif "email" in booking.consented:

@@ -127,6 +127,20 @@ def test_an_sms_waits_for_the_morning_or_becomes_a_mail() -> None:
     assert [one.channel for one in late.values()] == ["email"]
 
 
+@pytest.mark.parametrize(
+    ("hours_ahead", "kinds"), [(3.5, ["24h"]), (3, []), (2.5, ["3h"]), (0.5, ["3h"])]
+)
+def test_after_an_outage_the_nearest_reminder_is_due_alone(
+    hours_ahead: float, kinds: list[str]
+) -> None:
+    first = Scanned(T - 24 * HOUR, T - 24 * HOUR, 1, 2, 3)  # it came to T, and to T - 21 hours
+    booking = replace(BOOKING, starts_at=T + hours_ahead * HOUR)
+
+    found = expected_messages(seen(bookings=[booking], steps=[first, STEP]))
+
+    assert [one.kind for one in found.values()] == kinds
+
+
 @given(
     st.integers(0, 365 * 24 * 3600).map(lambda s: NEW_YEAR + timedelta(seconds=s)),
     st.sampled_from(ZONES),

@@ -23,3 +23,15 @@ async def test_no_message_id_leads_out_of_the_directory(tmp_path: Path) -> None:
     await provider.send(SMS, message_id="../../etc/passwd")
 
     assert [path.name for path in tmp_path.iterdir()] == ["sms"]
+
+
+async def test_a_file_that_was_written_is_found_by_its_message_alone(tmp_path: Path) -> None:
+    provider = SmsFile(tmp_path, clock=lambda: NOW)
+    name = await provider.send(SMS, message_id="<abc123@ours.example>")
+
+    found = [
+        await provider.accepted(SMS.to, message_id=one, since=NOW, until=NOW)
+        for one in ("<abc123@ours.example>", "<other@ours.example>")
+    ]
+
+    assert found == [[name], []]

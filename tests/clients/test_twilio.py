@@ -281,3 +281,26 @@ def test_a_token_that_is_none_is_refused_without_showing_it(token: str) -> None:
         TwilioSettings(account_sid=ACCOUNT_SID, auth_token=SecretStr(token))
 
     assert "two words" not in str(error.value)
+
+
+async def test_what_was_accepted_for_a_number_is_listed_whatever_it_says(
+    server: TwilioServer, twilio: Twilio
+) -> None:
+    now = datetime.now(UTC)
+    sids = []
+    for minutes, to in ((30, SMS.to), (20, SMS.to), (20, "+905320000000"), (19, SMS.to)):
+        server.now = now - timedelta(minutes=minutes)
+        sids.append(await twilio.send(replace(SMS, to=to), message_id=MESSAGE_ID))
+    server.now = now - timedelta(minutes=18)
+    sids.append(await twilio.send(SMS, message_id=MESSAGE_ID))
+    server.messages[-1]["direction"] = "inbound"
+
+    found = await twilio.accepted(
+        SMS.to,
+        message_id=MESSAGE_ID,
+        since=now - timedelta(minutes=20),
+        until=now - timedelta(minutes=15),
+        known={sids[3]},
+    )
+
+    assert found == [sids[1]]

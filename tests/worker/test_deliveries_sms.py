@@ -63,6 +63,17 @@ class Exchange:
         self.known = known
         return f"SM{len(self.taken)}" if message_id in self.taken else None
 
+    async def accepted(
+        self,
+        to: str,
+        *,
+        message_id: str,
+        since: datetime,
+        until: datetime,
+        known: Collection[str] = (),
+    ) -> list[str]:
+        raise AssertionError("a texter knows what it said")
+
     async def aclose(self) -> None:
         """Nothing is open."""
 

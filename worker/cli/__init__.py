@@ -1,6 +1,6 @@
 """`deskhand …`: run the worker, migrate, enqueue, cancel, look at queues, rates, runs, schedules,
-outbox, events and notices, look after dead letters and suppressions, prune, check settings, make
-passwords, preview messages.
+outbox, events, notices and messages in doubt, look after dead letters and suppressions, prune,
+check settings, make passwords, preview messages.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 a service is away, 78 settings,
 130 stopped by Ctrl-C.
@@ -12,6 +12,7 @@ from worker import __version__
 from worker.cli.config import config
 from worker.cli.dead import dead
 from worker.cli.dead_changes import CHANGES
+from worker.cli.doubts import doubts
 from worker.cli.events import events
 from worker.cli.group import work
 from worker.cli.jobs import cancel, enqueue, health, jobs
@@ -40,5 +41,5 @@ _RUNNING = (run, work, migrate, tour, health, config, password, preview_message)
 _RUNS = (jobs, enqueue, cancel, queues, rates, runs, schedules, outbox, events, dead, prune)
 for command in CHANGES:
     dead.add_command(command)
-for command in (*_RUNNING, *_RUNS, notices, suppressions):
+for command in (*_RUNNING, *_RUNS, notices, doubts, suppressions):
     main.add_command(command)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from worker.deliveries.record import Delivery, Found
+from worker.deliveries.record import TAKEN_WITHIN, Delivery, Doubt, Found
 
 if TYPE_CHECKING:
     import asyncpg
@@ -132,7 +132,7 @@ async def mark_sent(
     )
 
 
-async def sent_to(db: "Pool", delivery: Delivery, since: datetime) -> frozenset[str]:
+async def sent_to(db: "Pool", delivery: Delivery | Doubt, since: datetime) -> frozenset[str]:
     """The provider's ids of other messages to this number, of any tenant."""
     rows = await db.fetch(
         """
@@ -159,3 +159,91 @@ async def suppress(db: "Pool", delivery: Delivery, reason: str) -> None:
         delivery.recipient,
         reason,
     )
+
+
+async def in_doubt(
+    db: "Pool",
+    *,
+    after: tuple[datetime, str],
+    before: datetime,
+    lost_before: datetime,
+    limit: int,
+) -> list[Doubt]:
+    """Messages in doubt, claimed before then, whose run is over and is no dead letter that waits;
+    the oldest first, behind an instant and a message id. Of a run whose end nobody has heard of:
+    those claimed before `lost_before`.
+    """
+    rows = await db.fetch(
+        """
+        select one.tenant_id, key, recipient, channel, template, provider, message_id, run_id,
+               claimed_at,
+               not exists (select from deliveries as other
+                            where other.channel = 'sms' and other.recipient = one.recipient
+                              and other.status in ('sending', 'unconfirmed', 'doubtful')
+                              and other.message_id <> one.message_id
+                              and other.claimed_at between one.claimed_at - $6::interval
+                                                       and one.claimed_at + $6::interval
+               ) as is_alone
+          from deliveries as one left join job_runs using (run_id)
+         where one.status in ('sending', 'unconfirmed')
+           and (claimed_at, message_id) > ($1, $2) and claimed_at < $3
+           and (job_runs.state in ('succeeded', 'cancelled', 'expired') or claimed_at < $4)
+           and not exists (select from dead_letters
+                            where dead_letters.run_id = one.run_id and status = 'dead')
+         order by claimed_at, message_id limit $5
+        """,
+        *after,
+        before,
+        lost_before,
+        limit,
+        TAKEN_WITHIN * 2,
+    )
+    return [Doubt(**row) for row in rows]
+
+
+async def settle(db: "Pool", doubt: Doubt, status: str, *, provider_id: str | None = None) -> bool:
+    """False when somebody has claimed it meanwhile. What was sent was so when it was claimed."""
+    settled = await db.fetchval(
+        """
+        update deliveries set status = $4, provider_id = coalesce($7, provider_id),
+               sent_at = case when $4 = 'sent' then claimed_at end
+         where tenant_id = $1 and key = $2 and recipient = $3
+           and status in ('sending', 'unconfirmed') and run_id = $5 and claimed_at = $6
+        returning true
+        """,
+        *doubt.row,
+        status,
+        doubt.run_id,
+        doubt.claimed_at,
+        provider_id,
+    )
+    return bool(settled)
+
+
+async def forget(db: "Pool", doubt: Doubt) -> bool:
+    """It never left: as if nobody had claimed it. False when somebody has done so meanwhile."""
+    forgotten = await db.fetchval(
+        """
+        delete from deliveries
+         where tenant_id = $1 and key = $2 and recipient = $3
+           and status in ('sending', 'unconfirmed') and run_id = $4 and claimed_at = $5
+        returning true
+        """,
+        *doubt.row,
+        doubt.run_id,
+        doubt.claimed_at,
+    )
+    return bool(forgotten)
+
+
+async def doubtful(db: "Pool", *, limit: int) -> list[Doubt]:
+    """Messages of which nobody will learn whether they were sent; the newest first."""
+    rows = await db.fetch(
+        """
+        select tenant_id, key, recipient, channel, template, provider, message_id, run_id,
+               claimed_at, false as is_alone
+          from deliveries where status = 'doubtful' order by claimed_at desc limit $1
+        """,
+        limit,
+    )
+    return [Doubt(**row) for row in rows]

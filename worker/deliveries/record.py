@@ -10,7 +10,8 @@ later knows:
                   └─ interrupted here: `sending` stays, and the next attempt finds it
 
 Whether a message in doubt arrived, some providers can be asked (`finds`), and some tell later
-(`reports`). With the others a person looks, and replays the run.
+(`reports`). With the others a person looks, and replays the run. When a run is over without having
+found out (it was cancelled, say), `settling` asks, or else calls the message `doubtful`.
 """
 
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ LOOK_AGAIN_AFTER = timedelta(seconds=30)
 # What a provider took may be listed a moment later, and reported some minutes later.
 LISTED_AFTER = timedelta(seconds=30)
 REPORTED_WITHIN = timedelta(minutes=10)
+TAKEN_WITHIN = timedelta(minutes=5)  # after it was claimed, if ever
+IN_DOUBT = frozenset({"sending", "unconfirmed", "doubtful"})
 
 Verdict = Literal["send", "wait", "look", "already_sent", "unconfirmed"]
 
@@ -73,20 +76,45 @@ class Found:
     claimed_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """A message of which its run did not find out whether it was sent.
+
+    `is_alone`: there is no other to the same number, at about that time, for which it could be
+    taken.
+    """
+
+    tenant_id: UUID
+    key: str
+    recipient: str
+    channel: str
+    template: str
+    provider: str
+    message_id: str
+    run_id: str
+    claimed_at: datetime
+    is_alone: bool
+
+    @property
+    def row(self) -> tuple[UUID, str, str]:
+        return self.tenant_id, self.key, self.recipient
+
+
 def judge(found: Found, run: Run, provider: Provider, now: datetime) -> Verdict:
     """What to do about a message that somebody dealt with before."""
-    if found.status not in {"sending", "unconfirmed"}:
+    if found.status not in IN_DOUBT:
         return "already_sent" if found.status == "sent" else "send"
     is_anothers = found.status == "sending" and found.run_id != run.run_id
     if is_anothers and now - found.claimed_at < ABANDONED_AFTER:
         return "wait"
     if found.provider == provider.name:
-        if found.status == "sending" and provider.is_repeatable:
+        if found.status != "unconfirmed" and provider.is_repeatable:
             return "send"
         if provider.finds:
             return "look"
     # A replay is a person's answer to the run before it, not to what the replay itself did.
-    if found.status == "unconfirmed" and run.replay_of is not None and found.run_id != run.run_id:
+    is_answered = run.replay_of is not None and found.run_id != run.run_id
+    if found.status != "sending" and is_answered:
         return "send"
     is_to_come = provider.reports and now - found.claimed_at < REPORTED_WITHIN
     return "wait" if is_to_come and found.provider == provider.name else "unconfirmed"

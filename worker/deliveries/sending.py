@@ -16,6 +16,7 @@ from jobs.kit import DeliveryReceipt, Run, Snooze
 from jobs.kit.sending import Recording
 from worker.deliveries import queries
 from worker.deliveries.record import (
+    IN_DOUBT,
     LISTED_AFTER,
     LOOK_AGAIN_AFTER,
     REPORTED_WITHIN,
@@ -35,7 +36,6 @@ _UNCONFIRMED = (
     "the message may have been sent: an earlier attempt handed it over and saw no answer; "
     "look whether it arrived, then replay this run to send it again"
 )
-_IN_DOUBT = frozenset({"sending", "unconfirmed"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +81,7 @@ class Sending:
             return await self._already_sent(found)
         if is_suppressed:
             return await self._not_sent("suppressed")
-        if found is not None and found.status in _IN_DOUBT:
+        if found is not None and found.status in IN_DOUBT:
             provider_id = await self._settle(found)
             if provider_id is not None:
                 return await self._sent(provider_id)
@@ -175,7 +175,7 @@ class Sending:
         self.count("failed")
         if not self.is_claimed:
             return
-        was_open = self.replaced is not None and self.replaced.status == "unconfirmed"
+        was_open = self.replaced is not None and self.replaced.status in IN_DOUBT - {"sending"}
         if was_open and self.replaced is not None and not self.outgoing.finds:
             await queries.mark(self.db, self.delivery, "unconfirmed", self.replaced.run_id)
         else:
@@ -220,7 +220,7 @@ class Sending:
         return DeliveryReceipt(status, self.delivery.message_id, self.delivery.provider)
 
     def _is_ours(self, known: Found) -> bool:
-        return self.is_claimed or known.status not in {*_IN_DOUBT, "sent"}
+        return self.is_claimed or known.status not in {*IN_DOUBT, "sent"}
 
 
 class _UnconfirmedError(RequestRejectedError):

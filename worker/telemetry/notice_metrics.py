@@ -13,6 +13,7 @@ from jobs.kit.queue import QUEUES
 from worker.notices.notice import Change, Kind
 
 _STATUSES: Final = ("sent", "failed", "rejected")
+_IN_DOUBT: Final = ("unconfirmed", "doubtful")
 _OTHER: Final = "_other"
 
 
@@ -57,7 +58,9 @@ class NoticeMetrics:
 
     def webhook(self, *, target: str, status: str) -> None:
         """Count a webhook."""
-        known = status if status in {*_STATUSES, "suppressed", "unconfirmed"} else _OTHER
+        known = (
+            status if status in {*_STATUSES, "suppressed", "unconfirmed", "doubtful"} else _OTHER
+        )
         self._webhooks.labels(target, known).inc()
 
     def set_slots(self, slots: Mapping[str, int]) -> None:

@@ -105,6 +105,18 @@ class TextOutbox:
         """Nothing is ever in doubt."""
         return None
 
+    async def accepted(
+        self,
+        to: str,  # noqa: ARG002 - there is nothing to look for
+        *,
+        message_id: str,  # noqa: ARG002 - the same
+        since: datetime,  # noqa: ARG002 - the same
+        until: datetime,  # noqa: ARG002 - the same
+        known: Collection[str] = (),  # noqa: ARG002 - the same
+    ) -> list[str]:
+        """Nothing is ever in doubt."""
+        return []
+
     async def aclose(self) -> None:
         """Nothing is open."""
 

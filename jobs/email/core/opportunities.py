@@ -14,6 +14,8 @@ from jobs.email.core.links import one_line, web_link
 # A day without a zone is over when it is over everywhere; the last clocks are 12 hours behind UTC.
 _LAST_ZONE = timezone(timedelta(hours=-12))
 _SOON = timedelta(days=7)
+_HALF_A_DAY = timedelta(hours=12)
+_LATEST = 7  # days that a reminder may be held up
 _BABEL = {"en": "en_US", "tr": "tr_TR"}
 _DAY_AND_TIME = {"en": "EEEE, MMMM d, y 'at' h:mm a", "tr": "d MMMM y EEEE HH:mm"}
 
@@ -145,9 +147,28 @@ def said_deadline(
     return "" if due_on is None else format_date(due_on, "full", locale=language)
 
 
+def reminder_prefix(user_id: UUID) -> str:
+    """How the keys of all reminders of a user begin."""
+    return f"opportunity-reminder:{user_id}:"
+
+
 def reminder_key(user_id: UUID, day: date) -> str:
     """One reminder a day and user, whatever it lists."""
-    return f"opportunity-reminder:{user_id}:{day.isoformat()}"
+    return reminder_prefix(user_id) + day.isoformat()
+
+
+def other_keys(user_id: UUID, day: date, *, today: date) -> list[str]:
+    """Of the other days whose reminders may leave today, because they were held up."""
+    days = (today - timedelta(days=late) for late in range(_LATEST + 1))
+    return [reminder_key(user_id, one) for one in days if one != day]
+
+
+def left_lately(now: datetime, zone: ZoneInfo) -> datetime:
+    """What left after this instant stands for the reminder of another day, too: it was today there,
+    and less than twelve hours ago.
+    """
+    midnight = datetime.combine(now.astimezone(zone).date(), time(), tzinfo=zone)
+    return max(midnight.astimezone(UTC), now - _HALF_A_DAY)
 
 
 def _closes_at(opportunity: Opportunity) -> datetime:

@@ -166,6 +166,11 @@ def _figures(facts: WeekFacts, locale: str) -> list[tuple[str, int]]:
     ]
 
 
+def summary_prefix(user_id: UUID) -> str:
+    """How the keys of all summaries of a user begin."""
+    return f"weekly-summary:{user_id}:"
+
+
 def summary_key(user_id: UUID, week: Week) -> str:
     """One for each user and week."""
-    return f"weekly-summary:{user_id}:{week}"
+    return f"{summary_prefix(user_id)}{week}"

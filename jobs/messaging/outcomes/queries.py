@@ -5,10 +5,11 @@ An event names a message and no tenant, so tenants are what these find, and not 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from jobs.kit import Run
 from jobs.messaging.core.channels import Channel
 from jobs.messaging.core.outcomes import Event, Outcome
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 _MOST_TENANTS = 1000  # that have written to one number
 _MOST_CONTACTS = 1000  # that share their last digits
+_SKEW = timedelta(minutes=1)  # that two of our own clocks may differ
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,46 @@ class Candidate:
     country: str
 
 
+async def key_of_run(
+    db: "asyncpg.Pool[asyncpg.Record]", tenant_id: UUID, run: Run, *, prefix: str
+) -> str | None:
+    """The newest key that begins so, of a message that this run, or the one it replays, has sent or
+    may have sent. One that is tried again on another day so finds its message of the day before.
+    """
+    key: str | None = await db.fetchval(
+        """
+        select key from deliveries
+         where tenant_id = $1 and starts_with(key, $2)
+           and ((run_id = $3 and claimed_at >= $4) or run_id = $5)
+           and status in ('sending', 'unconfirmed', 'doubtful', 'sent')
+         order by claimed_at desc limit 1
+        """,
+        tenant_id,
+        prefix,
+        run.run_id,
+        run.enqueued_at - _SKEW,
+        run.replay_of,
+    )
+    return key
+
+
+async def has_left_since(
+    db: "asyncpg.Pool[asyncpg.Record]", tenant_id: UUID, keys: Sequence[str], since: datetime
+) -> bool:
+    """Whether a message under one of these keys was sent, or may have been, since then."""
+    found = await db.fetchval(
+        """
+        select exists (select from deliveries
+                        where tenant_id = $1 and key = any($2) and claimed_at >= $3
+                          and status in ('sending', 'unconfirmed', 'doubtful', 'sent'))
+        """,
+        tenant_id,
+        keys,
+        since,
+    )
+    return bool(found)
+
+
 async def remember(connection: "Connection", provider: str, event_id: str, at: datetime) -> bool:
     """False when this event has been dealt with; waits for whoever is dealing with it."""
     is_new = await connection.fetchval(
@@ -65,7 +107,8 @@ async def lock_delivery(connection: "Connection", event: Event) -> Sent | None:
     row = await connection.fetchrow(
         """
         select tenant_id, key, recipient, channel, outcome,
-               status not in ('sending', 'unconfirmed') and provider_id is not null as is_settled
+               status not in ('sending', 'unconfirmed', 'doubtful')
+                   and provider_id is not null as is_settled
           from deliveries
          where message_id = $1 or (provider = $2 and provider_id = $3)
          order by message_id = $1 desc nulls last, claimed_at desc
@@ -85,8 +128,10 @@ async def record(
     await connection.execute(
         """
         update deliveries
-           set status = case when status in ('sending', 'unconfirmed') then 'sent' else status end,
-               sent_at = case when status in ('sending', 'unconfirmed') then $4 else sent_at end,
+           set status = case when status in ('sending', 'unconfirmed', 'doubtful') then 'sent'
+                             else status end,
+               sent_at = case when status in ('sending', 'unconfirmed', 'doubtful') then $4
+                              else sent_at end,
                provider_id = case when provider = $5 then coalesce(provider_id, $6)
                                   else provider_id end,
                outcome = coalesce($7, outcome),

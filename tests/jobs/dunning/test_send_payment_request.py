@@ -268,3 +268,19 @@ async def test_a_retry_after_midnight_is_the_same_message(
 
     assert "may have been sent" in str(ended)
     assert len(rig.mails) == 1
+
+
+async def test_requests_that_were_put_off_are_each_of_their_own_day(
+    rig: Rig, request_: dict[str, Any]
+) -> None:
+    for days in range(3):  # all were enqueued now
+        rig.clock.move_to(NOW + timedelta(days=days))
+        ended = await rig.run(
+            send_payment_request,
+            {**request_, "daysOverdue": 12 + days},
+            run_id=f"put off {days}",
+            enqueued_at=NOW,
+        )
+        assert ended.succeeded() == {"email": "sent"}
+
+    assert len(rig.mails) == 3

@@ -67,6 +67,7 @@ async def test_each_user_is_reminded_of_what_closes_within_a_week(
             "email": None,
             "opportunities": [],
             "report_key": None,
+            "asked_at": "2026-12-03T14:00:00Z",
         }
     ]
 

@@ -106,6 +106,110 @@ async def test_two_runs_a_day_are_one_mail(rig: Rig, reminder: OpportunityRemind
     assert len(rig.mails) == 2
 
 
+MIDNIGHT = datetime(2026, 12, 3, 21, tzinfo=UTC)  # in Istanbul, where the user lives
+MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+
+
+async def leave_in_doubt(rig: Rig, db: "asyncpg.Pool[asyncpg.Record]") -> None:
+    """As a worker does that dies between handing over and noting it down."""
+    await db.execute("update deliveries set status = 'sending'")
+    rig.outbox.is_repeatable = False
+
+
+@pytest.mark.parametrize("is_scheduled", [True, False])
+async def test_a_retry_after_midnight_is_the_same_mail(
+    rig: Rig,
+    db: "asyncpg.Pool[asyncpg.Record]",
+    reminder: OpportunityReminder,
+    *,
+    is_scheduled: bool,
+) -> None:
+    rig.clock.move_to(asked_at := MIDNIGHT - MINUTE)
+    if is_scheduled:
+        reminder = reminder.model_copy(update={"asked_at": asked_at})
+    await rig.run(send_opportunity_reminder, reminder, run_id="one", enqueued_at=asked_at)
+    await leave_in_doubt(rig, db)
+    rig.clock.move(minutes=2)
+
+    again = await rig.run(
+        send_opportunity_reminder, reminder, run_id="one", attempt=2, enqueued_at=asked_at
+    )
+
+    assert "may have been sent" in again.dead().message
+    assert len(rig.mails) == 1
+
+
+async def test_a_replay_on_another_day_answers_for_the_mail_in_doubt(
+    rig: Rig, db: "asyncpg.Pool[asyncpg.Record]", reminder: OpportunityReminder
+) -> None:
+    await rig.run(send_opportunity_reminder, reminder, run_id="one")
+    await leave_in_doubt(rig, db)
+    await rig.run(send_opportunity_reminder, reminder, run_id="one", attempt=2)
+    rig.clock.move(days=1)
+
+    replay = await rig.run(send_opportunity_reminder, reminder, run_id="two", replay_of="one")
+
+    assert replay.succeeded().status == "sent"
+    assert await db.fetchval("select count(*) from deliveries") == 1
+    assert len(rig.mails) == 2
+
+
+async def test_what_was_due_before_midnight_takes_nothing_from_the_next_day(
+    rig: Rig, reminder: OpportunityReminder
+) -> None:
+    """Where the tick is at half past eleven at night, the queue may take until tomorrow."""
+    statuses: list[str] = []
+    for due_at in (MIDNIGHT - 30 * MINUTE, MIDNIGHT - 30 * MINUTE + DAY):
+        rig.clock.move_to(due_at + 40 * MINUTE)
+        asked = reminder.model_copy(update={"asked_at": due_at})
+        # Whoever finds them may be run twice.
+        ended = [await rig.run(send_opportunity_reminder, asked) for _ in range(2)]
+        statuses += [one.succeeded().status for one in ended]
+
+    assert statuses == ["sent", "already_sent"] * 2
+
+
+async def test_after_an_outage_one_reminder_stands_for_both_days(
+    rig: Rig, reminder: OpportunityReminder
+) -> None:
+    yesterdays = reminder.model_copy(update={"asked_at": NOW})
+    todays = reminder.model_copy(update={"asked_at": NOW + DAY})
+    tomorrows = reminder.model_copy(update={"asked_at": NOW + 2 * DAY})
+
+    rig.clock.move_to(NOW + 23 * HOUR)
+    (await rig.run(send_opportunity_reminder, yesterdays)).succeeded()
+    rig.clock.move(hours=1)
+    refused = (await rig.run(send_opportunity_reminder, todays)).cancelled()
+    rig.clock.move(days=1)
+    (await rig.run(send_opportunity_reminder, tomorrows)).succeeded()
+
+    assert "another day's reminder" in refused
+    assert len(rig.mails) == 2
+
+
+async def test_yesterdays_reminder_does_not_follow_todays(
+    rig: Rig, reminder: OpportunityReminder
+) -> None:
+    rig.clock.move_to(NOW + DAY)
+    (await rig.run(send_opportunity_reminder, reminder)).succeeded()
+    yesterdays = reminder.model_copy(update={"asked_at": NOW})
+
+    assert "another day's" in (await rig.run(send_opportunity_reminder, yesterdays)).cancelled()
+    assert len(rig.mails) == 1
+
+
+async def test_reminders_that_were_put_off_are_each_of_their_own_day(
+    rig: Rig, reminder: OpportunityReminder
+) -> None:
+    for place in range(3):  # all were enqueued now
+        rig.clock.move_to(NOW + place * DAY)
+        run_id = f"put off {place}"
+        ended = await rig.run(send_opportunity_reminder, reminder, run_id=run_id, enqueued_at=NOW)
+        assert ended.succeeded().status == "sent"
+
+    assert len(rig.mails) == 3
+
+
 @pytest.mark.parametrize(
     "opportunities",
     [
@@ -253,6 +357,7 @@ TENANT = "0b8a5c44-7f7a-4f6e-9a39-2d2bd4a4d6d2"
         ("opportunities", [{"id": ""}]),
         ("opportunities", {"id": "1"}),
         ("user_id", "me"),
+        ("asked_at", "2026-12-03T09:00"),
     ],
 )
 def test_a_payload_that_does_not_fit_names_its_field(field: str, value: object) -> None:

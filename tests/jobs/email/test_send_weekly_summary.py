@@ -143,6 +143,27 @@ async def test_without_a_week_it_is_the_last_one_that_is_over_there(
     assert keys[0].endswith("2026-W46")
 
 
+@pytest.mark.usefixtures("week")
+async def test_a_retry_in_the_next_week_is_about_the_same_one(
+    rig: Rig, db: "Db", user: User
+) -> None:
+    asked = {"tenant_id": str(user.tenant_id), "user_id": str(user.user_id)}
+    rig.clock.move_to(asked_at := datetime(2026, 11, 29, 20, 59, tzinfo=UTC))  # Sunday, 23:59
+    await rig.run(send_weekly_summary, asked, run_id="one", enqueued_at=asked_at)
+    # As a worker leaves it that dies between handing over and noting it down.
+    await db.execute("update deliveries set status = 'sending'")
+    rig.outbox.is_repeatable = False
+    rig.clock.move(minutes=2)
+
+    again = await rig.run(send_weekly_summary, asked, run_id="one", attempt=2, enqueued_at=asked_at)
+
+    assert "may have been sent" in again.dead().message
+    assert await db.fetchval("select key from deliveries") == (
+        f"weekly-summary:{user.user_id}:2026-W47"
+    )
+    assert len(rig.mails) == 1
+
+
 async def test_a_week_that_is_to_come_is_refused(rig: Rig, payload: dict[str, Any]) -> None:
     ended = await rig.run(send_weekly_summary, {**payload, "week": "2026-W48"})
 

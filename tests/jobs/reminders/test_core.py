@@ -113,6 +113,28 @@ def test_nobody_is_reminded_of_what_is_gone_or_has_begun() -> None:
     assert core.why_not(one, one.contact_id, one.starts_at, "24h", one.starts_at) == "begun"
 
 
+@pytest.mark.parametrize(
+    ("reminder_type", "hours_before", "reason"),
+    [
+        ("24h", 30, None),
+        ("24h", 3.001, None),
+        ("24h", 3, "superseded"),
+        ("24h", 0.5, "superseded"),
+        ("24h", 0, "begun"),
+        ("3h", 3, None),
+        ("3h", 0.001, None),
+        ("3h", 0, "begun"),
+    ],
+)
+def test_a_reminder_is_of_use_until_the_next_one_is_due(
+    reminder_type: ReminderType, hours_before: float, reason: str | None
+) -> None:
+    one = appointment()
+    now = one.starts_at - hours_before * HOUR
+
+    assert core.why_not(one, one.contact_id, one.starts_at, reminder_type, now) == reason
+
+
 def test_an_older_service_may_say_when_the_reminder_was_to_be() -> None:
     one = appointment(starts_at=T + 24 * HOUR)
 

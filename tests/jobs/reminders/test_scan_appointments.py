@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 T = datetime(2026, 12, 3, 9, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 MINUTE = timedelta(minutes=1)
-NOBODY = {"appointments": 0, "reminders": 0}
+NOBODY = {"appointments": 0, "reminders": 0, "superseded": 0}
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ async def test_one_scan_finds_what_begins_in_a_day_and_in_three_hours(
     ended = (await rig.run(scan_appointments, tick(T))).succeeded()
 
     assert await found(db) == expected
-    assert ended == {kind: {"appointments": 2, "reminders": 2} for kind in inside}
+    assert ended == {kind: {**NOBODY, "appointments": 2, "reminders": 2} for kind in inside}
 
 
 async def test_a_run_says_whom_to_remind_of_what_and_how(
@@ -139,7 +139,7 @@ async def test_who_cannot_be_reminded_is_counted_and_not_named(
 
     ended = (await rig.run(scan_appointments, tick(T))).succeeded()
 
-    assert ended["3h"] == {"appointments": 1, "reminders": 0}
+    assert ended["3h"] == {**NOBODY, "appointments": 1}
     assert await asked(db) == []
     assert {skip.pop("channel") for skip in rig.counted.skips} == channels
     assert rig.counted.skips == [{"template": "appointment-reminder", "reason": reason}] * len(
@@ -177,8 +177,63 @@ async def test_a_late_scan_reminds_of_nothing_that_has_begun(
 
     ended = (await rig.run(scan_appointments, tick(T + 5 * HOUR))).succeeded()
 
-    assert ended["3h"] == {"appointments": 1, "reminders": 1}
+    assert ended["3h"] == {**NOBODY, "appointments": 1, "reminders": 1}
     assert await found(db) == [("3h", soon)]
+
+
+async def test_after_an_outage_of_a_day_the_nearest_reminder_goes_alone(
+    rig: Rig, db: "Db", tenant: Tenant, contact_id: UUID
+) -> None:
+    """22 hours without a scan: what begins in two to three hours is due for both types."""
+    await rig.run(scan_appointments, tick(T))
+    starts = [T + 24 * HOUR + minutes * MINUTE for minutes in (0, 30, 60, 61, 90)]
+    ids = [await insert_appointment(db, tenant.tenant_id, contact_id, at) for at in starts]
+    rig.clock.move(hours=22)
+
+    ended = (await rig.run(scan_appointments, tick(T + 22 * HOUR))).succeeded()
+
+    assert await found(db) == [("24h", ids[3]), ("24h", ids[4]), ("3h", ids[0]), ("3h", ids[1])]
+    assert ended == {
+        "24h": {"appointments": 5, "reminders": 2, "superseded": 3},
+        "3h": {"appointments": 2, "reminders": 2, "superseded": 0},
+    }
+    skip = {"channel": "sms", "template": "appointment-reminder", "reason": "superseded"}
+    assert rig.counted.skips == [skip] * 3
+
+
+async def test_after_an_outage_each_appointment_has_its_nearest_reminder_once(
+    rig: Rig, db: "Db", tenant: Tenant, contact_id: UUID
+) -> None:
+    """The scans go on, and make up for nothing that the late one left out."""
+    await rig.run(scan_appointments, tick(T))
+    starts = [T + 24 * HOUR + minutes * MINUTE for minutes in (0, 59, 60, 61, 119, 120)]
+    ids = [await insert_appointment(db, tenant.tenant_id, contact_id, at) for at in starts]
+
+    for minutes in (0, 59, 60, 120):
+        rig.clock.move_to(T + 22 * HOUR + minutes * MINUTE)  # one is late by 59 minutes
+        due_at = rig.clock().replace(minute=0)
+        await rig.run(scan_appointments, tick(due_at))
+
+    assert sorted(await found(db)) == sorted(
+        [("24h", one) for one in ids[3:]] + [("3h", one) for one in ids]
+    )
+
+
+@pytest.mark.parametrize(("minutes_before", "types"), [(181, ["3h"]), (150, ["3h"]), (119, [])])
+async def test_what_is_booked_at_short_notice_has_the_reminder_that_is_still_to_come(
+    rig: Rig, db: "Db", tenant: Tenant, contact_id: UUID, minutes_before: int, types: list[str]
+) -> None:
+    """Scans go on all day; a minute before one of them somebody books what begins on the hour."""
+    start, is_booked = T + 30 * HOUR, False
+
+    for hours in range(31):
+        rig.clock.move_to(T + hours * HOUR)
+        if not is_booked and start - rig.clock() < minutes_before * MINUTE:
+            await insert_appointment(db, tenant.tenant_id, contact_id, start)
+            is_booked = True
+        await rig.run(scan_appointments, tick(rig.clock()))
+
+    assert [kind for kind, _ in await found(db)] == types
 
 
 async def test_a_scan_too_many_finds_nothing_and_an_older_one_moves_nothing(

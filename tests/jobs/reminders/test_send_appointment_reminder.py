@@ -16,6 +16,8 @@ from clients.errors import (
 )
 from clients.sms_text import length
 from jobs.kit import Cancel, PayloadError, Snooze
+from jobs.messaging.core.channels import Channel
+from jobs.reminders.core import ReminderType
 from jobs.reminders.send_appointment_reminder import AppointmentReminder, send_appointment_reminder
 from tests.conftest import Tenant
 from tests.jobs.reminders.appointments import (
@@ -122,6 +124,90 @@ async def test_a_mail_has_the_appointment_for_calendars(
     assert str(event["SUMMARY"]) == "Tüy bakımı (Pamuk), Moda"
 
 
+async def move(db: "Db", starts_at: datetime) -> None:
+    await db.execute(
+        "update appointments set starts_at = $1, ends_at = $2", starts_at, starts_at + HOUR
+    )
+
+
+def events(rig: Rig) -> list[icalendar.Component]:
+    """The calendar entry of each mail, in the order in which they left."""
+    calendars = [
+        part.get_content()
+        for sent in rig.mails
+        for part in sent.message.walk()
+        if part.get_content_type() == "text/calendar"
+    ]
+    found = [icalendar.Calendar.from_ical(one).walk("VEVENT") for one in calendars]
+    assert [len(one) for one in found] == [1] * len(rig.mails)
+    return [one for (one,) in found]
+
+
+def taken_over(arrived: list[icalendar.Component]) -> dict[str, icalendar.Component]:
+    """What a calendar shows then: of each UID the highest SEQUENCE, and the newest DTSTAMP of
+    these (RFC 5546, 2.1.5).
+    """
+    shown: dict[str, icalendar.Component] = {}
+    for event in arrived:
+        known = shown.setdefault(str(event["UID"]), event)
+        revision = event.decoded("SEQUENCE"), event.decoded("DTSTAMP")
+        if revision > (known.decoded("SEQUENCE"), known.decoded("DTSTAMP")):
+            shown[str(event["UID"])] = event
+    return shown
+
+
+@pytest.mark.parametrize("is_reversed", [False, True])
+async def test_an_appointment_that_was_moved_is_one_entry_in_calendars_at_its_new_time(
+    rig: Rig, db: "Db", booking: Booking, *, is_reversed: bool
+) -> None:
+    starts = (booking.starts_at, booking.starts_at + 2 * HOUR, booking.starts_at + HOUR)
+    for start in starts:
+        await move(db, start)
+        rig.clock.move(minutes=5)
+        ended = await rig.run(send_appointment_reminder, booking.reminder(scheduled_for=start))
+        assert ended.succeeded()["status"] == "sent"
+
+    found = events(rig)
+    sequences = [event.decoded("SEQUENCE") for event in found]
+    assert sequences == sorted(set(sequences))
+    assert {str(event["ORGANIZER"]) for event in found} == {"MAILTO:no-reply@deskhand.example"}
+    (shown,) = taken_over(found[::-1] if is_reversed else found).values()
+    assert shown.decoded("DTSTART") == starts[-1]
+    assert shown.decoded("DTEND") == starts[-1] + HOUR
+
+
+async def test_both_reminders_of_an_appointment_are_one_entry(
+    rig: Rig, db: "Db", booking: Booking
+) -> None:
+    await rig.run(send_appointment_reminder, booking.reminder())
+    rig.clock.move(hours=21)
+    await db.execute("update services set name = 'Aşı'")
+    await rig.run(send_appointment_reminder, booking.reminder(reminder_type="3h"))
+
+    first, second = events(rig)
+    (shown,) = taken_over([first, second]).values()
+    assert first.decoded("SEQUENCE") == second.decoded("SEQUENCE")
+    assert str(shown["SUMMARY"]) == "Aşı (Pamuk), Moda"
+
+
+async def test_after_a_move_there_and_back_the_next_reminder_puts_the_entry_back(
+    rig: Rig, db: "Db", booking: Booking
+) -> None:
+    """What was said of a day before is not said again; calendars hear of it three hours before."""
+    statuses = []
+    for hours, kind in ((0, "24h"), (5, "24h"), (0, "24h"), (0, "3h")):
+        start = booking.starts_at + hours * HOUR
+        await move(db, start)
+        rig.clock.move(minutes=5)
+        reminder = booking.reminder(scheduled_for=start, reminder_type=kind)
+        ended = await rig.run(send_appointment_reminder, reminder)
+        statuses.append(ended.succeeded()["status"])
+
+    (shown,) = taken_over(events(rig)).values()
+    assert statuses == ["sent", "sent", "already_sent", "sent"]
+    assert shown.decoded("DTSTART") == booking.starts_at
+
+
 async def test_an_sms_says_it_in_few_words(rig: Rig, db: "Db", booking: Booking) -> None:
     starts_at = NOW + 3 * HOUR
     await db.execute("update appointments set starts_at = $1", starts_at)
@@ -226,6 +312,31 @@ async def test_nobody_is_reminded_of_what_has_begun(rig: Rig, booking: Booking) 
     assert [skip["reason"] for skip in rig.counted.skips] == ["begun"]
 
 
+@pytest.mark.parametrize("channel", ["email", "sms", None])
+async def test_a_reminder_that_was_held_up_until_the_next_one_is_due_does_not_go(
+    rig: Rig, db: "Db", booking: Booking, channel: Channel | None
+) -> None:
+    reminder = booking.reminder(channel=channel)
+    rig.outbox.error = rig.text_outbox.error = ServiceUnavailableError("later")
+    if channel is not None:
+        assert (await rig.run(send_appointment_reminder, reminder)).state is State.RETRYING
+    rig.outbox.error = rig.text_outbox.error = None
+    rig.clock.move_to(booking.starts_at - 3 * HOUR)
+
+    said = cancelled(await rig.run(send_appointment_reminder, reminder, attempt=2))
+    nearer = booking.reminder(channel="email", reminder_type="3h")
+    (await rig.run(send_appointment_reminder, nearer)).succeeded()
+
+    assert said is not None
+    assert "takes its place" in said
+    assert {skip["reason"] for skip in rig.counted.skips} == {"superseded"}
+    assert (len(rig.mails), len(rig.texts)) == (1, 0)
+    assert await sent_at(db, booking.appointment_id) == {
+        **NEVER,
+        "reminder_3h_sent_at": rig.clock(),
+    }
+
+
 async def test_another_tenants_appointment_is_none(rig: Rig, booking: Booking) -> None:
     cancelled(await rig.run(send_appointment_reminder, booking.reminder(tenant_id=uuid4())))
 
@@ -288,6 +399,30 @@ async def test_without_consent_to_mail_such_an_sms_is_counted_as_skipped(
 
     assert [skip["reason"] for skip in rig.counted.skips] == ["quiet_hours"]
     assert rig.mails == []
+
+
+@pytest.mark.parametrize(
+    ("hours", "reminder_type", "waits"),
+    [(12, "24h", True), (10, "24h", False), (10, "3h", True), (7, "3h", False)],
+)
+async def test_an_sms_does_not_wait_for_a_morning_on_which_it_is_of_no_use(
+    rig: Rig, db: "Db", tenant: Tenant, hours: int, reminder_type: ReminderType, *, waits: bool
+) -> None:
+    """One o'clock at night, seven hours before it may ring; of 24h nothing goes in the last 3."""
+    starts_at, contact = NOW + hours * HOUR, {"timezone": "America/Los_Angeles"}
+    booking = await book(db, tenant, starts_at, reminders_by_email=False, **contact)
+    reminder = booking.reminder(channel="sms", reminder_type=reminder_type)
+
+    ended = await rig.run(send_appointment_reminder, reminder)
+
+    if waits:
+        rig.clock.move(hours=7)
+        await rig.run(send_appointment_reminder, reminder, run_id=ended.run_id)
+    else:
+        cancelled(ended)
+    assert ended.wait == (7 if waits else 0) * HOUR
+    assert [skip["reason"] for skip in rig.counted.skips] == ([] if waits else ["quiet_hours"])
+    assert len(rig.texts) == (1 if waits else 0)
 
 
 @pytest.mark.parametrize("error", [RecipientUnreachableError, RecipientOptedOutError])

@@ -1,7 +1,11 @@
+from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import pytest
 
+from jobs.kit import Run
 from jobs.messaging.core.outcomes import Event
 from jobs.messaging.outcomes import queries
 from tests.jobs.messaging.deliveries import (
@@ -28,6 +32,69 @@ def event(**parts: Any) -> Event:
             **parts,
         }
     )
+
+
+def run(**parts: Any) -> Run:
+    usual = Run(
+        run_id="run-1",
+        job="email.send_welcome",
+        queue="email",
+        attempt=2,
+        key="k",
+        enqueued_at=NOW - timedelta(minutes=1),
+        correlation_id="c",
+    )
+    return replace(usual, **parts)
+
+
+@pytest.mark.parametrize(
+    ("delivery", "asker", "is_found"),
+    [
+        ({}, {}, True),
+        ({"status": "sending"}, {}, True),
+        ({"status": "unconfirmed"}, {}, True),
+        ({"status": "suppressed"}, {}, False),
+        ({"status": "rejected"}, {}, False),
+        ({"key": "another:1"}, {}, False),
+        ({}, {"run_id": "run-2"}, False),
+        ({}, {"run_id": "run-2", "replay_of": "run-1"}, True),
+        # A run id that a caller chose may come again.
+        ({"claimed_at": NOW - timedelta(days=1)}, {}, False),
+        ({"claimed_at": NOW - timedelta(days=1)}, {"run_id": "2", "replay_of": "run-1"}, True),
+    ],
+    ids=str,
+)
+async def test_a_run_finds_the_message_that_it_sent_or_may_have_sent(
+    db: "Db", delivery: dict[str, Any], asker: dict[str, Any], *, is_found: bool
+) -> None:
+    tenant_id = await insert_tenant(db)
+    await insert_delivery(db, tenant_id, **{"key": "mine:1", **delivery})
+
+    found = await queries.key_of_run(db, tenant_id, run(**asker), prefix="mine:")
+
+    assert found == ("mine:1" if is_found else None)
+    assert await queries.key_of_run(db, uuid4(), run(**asker), prefix="mine:") is None
+
+
+@pytest.mark.parametrize(
+    ("delivery", "has_left"),
+    [
+        ({}, True),
+        ({"status": "sending"}, True),
+        ({"status": "rejected"}, False),
+        ({"key": "c"}, False),
+        ({"claimed_at": NOW - timedelta(hours=1)}, False),
+    ],
+    ids=str,
+)
+async def test_what_has_left_lately_is_found_by_its_keys(
+    db: "Db", delivery: dict[str, Any], *, has_left: bool
+) -> None:
+    tenant_id = await insert_tenant(db)
+    await insert_delivery(db, tenant_id, **{"key": "b", **delivery})
+    since = NOW - timedelta(minutes=1)
+
+    assert await queries.has_left_since(db, tenant_id, ["a", "b"], since) is has_left
 
 
 async def test_our_id_is_believed_before_theirs(db: "Db") -> None:
