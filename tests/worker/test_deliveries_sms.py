@@ -1,5 +1,6 @@
 """SMS: once as well, and what is in doubt is asked for."""
 
+import asyncio
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -46,22 +47,31 @@ class Exchange:
     refusal: BaseException | None = None
     asked: list[datetime] = field(default_factory=list)
     known: Collection[str] = ()
+    reads_alike: bool = False  # all it has could be what is looked for
+    holds: asyncio.Event | None = None  # back its answers
 
     async def send(self, sms: Sms, *, message_id: str, before: Before = nothing) -> str:
         await before()
         if self.refusal is not None:
             raise self.refusal
         self.taken.append(message_id)
+        provider_id = f"SM{len(self.taken)}"
+        if self.holds is not None:
+            await self.holds.wait()
         if self.trouble is not None:
             raise self.trouble
-        return f"SM{len(self.taken)}"
+        return provider_id
 
     async def find(
         self, sms: Sms, *, message_id: str, since: datetime, known: Collection[str] = ()
     ) -> str | None:
         self.asked.append(since)
         self.known = known
-        return f"SM{len(self.taken)}" if message_id in self.taken else None
+        for number, taken in enumerate(self.taken, 1):
+            is_it = self.reads_alike or taken == message_id
+            if is_it and f"SM{number}" not in known:
+                return f"SM{number}"
+        return None
 
     async def accepted(
         self,
@@ -207,6 +217,65 @@ async def test_another_sms_that_reads_the_same_is_not_taken_for_it(desk: Desk) -
     await desk.texter().send(SMS, key=KEY)
 
     assert desk.exchange.known == {"SM1"}
+    assert len(desk.exchange.taken) == 2
+
+
+@pytest.mark.parametrize("is_killed", [False, True])
+async def test_another_one_on_its_way_is_not_taken_for_it(desk: Desk, *, is_killed: bool) -> None:
+    """It reads the same and goes to the same number; the provider has it, and it has no id yet."""
+    desk.exchange.refusal = DeliveryUnknownError("no answer")
+    with pytest.raises(DeliveryUnknownError):
+        await desk.texter("run-1").send(SMS, key=KEY)
+    desk.exchange.refusal, desk.exchange.reads_alike = None, True
+    desk.now += timedelta(seconds=30)
+    desk.exchange.holds = asyncio.Event()
+    other = asyncio.create_task(desk.texter("run-2").send(SMS, key="the other one"))
+    async with asyncio.timeout(10):
+        while not desk.exchange.taken:
+            await asyncio.sleep(0.01)
+
+    with pytest.raises(Snooze, match="another message"):
+        await desk.texter("run-1").send(SMS, key=KEY)
+    if is_killed:
+        other.cancel()
+        await asyncio.wait({other})
+        desk.exchange.holds = None
+        desk.now += timedelta(minutes=5)
+        receipts = [await desk.texter("run-2").send(SMS, key="the other one")]
+    else:
+        desk.exchange.holds.set()
+        receipts, desk.exchange.holds = [await other], None
+        desk.now += timedelta(seconds=30)
+    receipts.append(await desk.texter("run-1").send(SMS, key=KEY))
+
+    rows = await desk.db.fetch("select key, status, provider_id from deliveries order by key desc")
+    assert [tuple(row) for row in rows] == [("the other one", "sent", "SM1"), (KEY, "sent", "SM2")]
+    assert [receipt.status for receipt in receipts] == ["sent", "sent"]
+    assert len(desk.exchange.taken) == 2
+
+
+async def test_of_two_that_look_at_once_one_takes_what_is_found(desk: Desk) -> None:
+    desk.exchange.trouble = DeliveryUnknownError("no answer")
+    with pytest.raises(DeliveryUnknownError):
+        await desk.texter("run-1").send(SMS, key=KEY)
+    desk.exchange.trouble, desk.exchange.refusal = None, DeliveryUnknownError("no answer")
+    with pytest.raises(DeliveryUnknownError):
+        await desk.texter("run-2").send(SMS, key="the other one")
+    desk.exchange.refusal, desk.exchange.reads_alike = None, True
+    desk.now += timedelta(seconds=30)
+    runs = {"run-1": KEY, "run-2": "the other one"}
+
+    both = await asyncio.gather(
+        *(desk.texter(run_id).send(SMS, key=key) for run_id, key in runs.items()),
+        return_exceptions=True,
+    )
+    desk.now += timedelta(seconds=30)
+    for run_id, key in runs.items():
+        await desk.texter(run_id).send(SMS, key=key)
+
+    assert [type(one) for one in both].count(Snooze) <= 1
+    rows = await desk.db.fetch("select status, provider_id from deliveries order by provider_id")
+    assert [tuple(row) for row in rows] == [("sent", "SM1"), ("sent", "SM2")]
     assert len(desk.exchange.taken) == 2
 
 

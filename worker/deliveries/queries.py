@@ -138,13 +138,42 @@ async def sent_to(db: "Pool", delivery: Delivery | Doubt, since: datetime) -> fr
         """
         select provider_id from deliveries
          where channel = 'sms' and recipient = $1 and claimed_at >= $2
-           and provider = $3 and provider_id is not null
+           and provider = $3 and provider_id is not null and message_id <> $4
         """,
         delivery.recipient,
         since,
         delivery.provider,
+        delivery.message_id,
     )
     return frozenset(row["provider_id"] for row in rows)
+
+
+async def take(db: "Pool", delivery: Delivery, provider_id: str, since: datetime) -> bool:
+    """Say that this is what became of a message in doubt. False while it may be another's to the
+    same number: of one that has it, or that was claimed since then and has not heard yet.
+    """
+    async with db.acquire() as connection, connection.transaction():
+        await connection.execute(
+            "select pg_advisory_xact_lock(hashtextextended($1, 0))", f"sms:{delivery.recipient}"
+        )
+        taken = await connection.fetchval(
+            """
+            update deliveries set provider_id = $4
+             where tenant_id = $1 and key = $2 and recipient = $3
+               and not exists (select from deliveries as other
+                                where other.channel = 'sms' and other.recipient = $3
+                                  and other.provider = $5 and other.message_id <> $6
+                                  and (other.provider_id = $4
+                                       or (other.status = 'sending' and other.claimed_at > $7)))
+            returning true
+            """,
+            *delivery.row,
+            provider_id,
+            delivery.provider,
+            delivery.message_id,
+            since,
+        )
+    return bool(taken)
 
 
 async def suppress(db: "Pool", delivery: Delivery, reason: str) -> None:

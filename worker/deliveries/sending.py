@@ -16,6 +16,7 @@ from jobs.kit import DeliveryReceipt, Run, Snooze
 from jobs.kit.sending import Recording
 from worker.deliveries import queries
 from worker.deliveries.record import (
+    ABANDONED_AFTER,
     IN_DOUBT,
     LISTED_AFTER,
     LOOK_AGAIN_AFTER,
@@ -104,7 +105,13 @@ class Sending:
             return None
         self.looked_at = found.claimed_at
         known = await queries.sent_to(self.db, self.delivery, found.claimed_at - _LATELY)
-        return await self.outgoing.find(since=found.claimed_at, known=known)
+        provider_id = await self.outgoing.find(since=found.claimed_at, known=known)
+        if provider_id is None:
+            return None
+        # One that reads the same may be on its way to the same number, or looked for as well.
+        if not await queries.take(self.db, self.delivery, provider_id, now - ABANDONED_AFTER):
+            raise Snooze(LOOK_AGAIN_AFTER, "what was found may be another message's")
+        return provider_id
 
     async def _hand_over(self) -> str:
         """Call the provider. When cancelled here the row stays `sending`, which is the truth."""
