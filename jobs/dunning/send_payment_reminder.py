@@ -1,6 +1,8 @@
 """Remind a contact of an overdue invoice."""
 
-from datetime import date
+from dataclasses import replace
+from datetime import date, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -8,13 +10,13 @@ from pydantic import Field
 
 from clients.errors import RequestRejectedError
 from jobs.dunning import queries
-from jobs.dunning.core.cases import Case, obstacle, owed, own_fee
+from jobs.dunning.core.cases import Case, obstacle, owed, own_fee, settled
 from jobs.dunning.core.links import LinkRefusedError, payment_link
 from jobs.dunning.core.money import is_known
 from jobs.dunning.core.stages import DEFAULTS, MOST_STAGES, Stage
 from jobs.dunning.core.words import reminder_values
 from jobs.dunning.sending import Reminder, send, tenant_zone
-from jobs.kit import Cancel, JobContext, LegacyPayload, job
+from jobs.kit import Cancel, JobContext, LegacyPayload, Snooze, job
 from jobs.kit.sending import Recording
 from jobs.messaging.core.channels import Channel, results_of
 from jobs.messaging.limits import MAIL_LIMITS, SENDING_RETRY, SMS_LIMITS
@@ -51,6 +53,21 @@ async def send_payment_reminder(ctx: JobContext, payload: PaymentReminder) -> di
     """
     profile = await profile_of(ctx.db, payload.tenant_id)
     today = ctx.now().astimezone(tenant_zone(profile)).date()
+    case = await _find(ctx, payload, today)
+    stages = await queries.stages(ctx.db, payload.tenant_id) or DEFAULTS
+    reason = obstacle(case, stages, step=payload.step, today=today)
+    if reason is not None:
+        raise Cancel(reason)
+    stage = next(one for one in stages if one.position == payload.step)
+    reminder = _reminder(payload, case, stage, profile, today)
+    sent = await send(
+        ctx, replace(reminder, check=partial(_check, ctx, payload, case, today)), profile
+    )
+    return {"results": results_of(sent)}
+
+
+async def _find(ctx: JobContext, payload: PaymentReminder, today: date) -> Case:
+    """Raises Cancel."""
     case = await queries.find_case(
         ctx.db,
         payload.tenant_id,
@@ -61,13 +78,17 @@ async def send_payment_reminder(ctx: JobContext, payload: PaymentReminder) -> di
     )
     if case is None:
         raise Cancel("there is no such invoice of this contact any more")
-    stages = await queries.stages(ctx.db, payload.tenant_id) or DEFAULTS
-    reason = obstacle(case, stages, step=payload.step, today=today)
+    return case
+
+
+async def _check(ctx: JobContext, payload: PaymentReminder, before: Case, today: date) -> None:
+    """It may have been paid since. Raises Cancel, and Snooze when something else is to be said."""
+    case = await _find(ctx, payload, today)
+    reason = settled(case)
     if reason is not None:
         raise Cancel(reason)
-    stage = next(one for one in stages if one.position == payload.step)
-    sent = await send(ctx, _reminder(payload, case, stage, profile, today), profile)
-    return {"results": results_of(sent)}
+    if case.invoice != before.invoice:
+        raise Snooze(timedelta(seconds=1), "the invoice has changed meanwhile")
 
 
 def _reminder(

@@ -14,7 +14,7 @@ from jobs.dunning.core.cases import Contact
 from jobs.dunning.core.stages import Stage, ways
 from jobs.dunning.turns.queries import give_back_turn, take_turn
 from jobs.kit import Cancel, JobContext, Snooze
-from jobs.kit.sending import Recording
+from jobs.kit.sending import Check, Recording
 from jobs.messaging.catalogue import kind_of
 from jobs.messaging.core.channels import Channel, Choice
 from jobs.messaging.core.recipient import Recipient
@@ -29,7 +29,8 @@ class Reminder:
     """What is to be said to whom, on a day of the tenant's calendar.
 
     `key` makes it one message for each channel and address. `recording` gives what is written when
-    a channel's message left; `done` are the channels by which it did before.
+    a channel's message left, `check` looks again before it does; `done` are the channels by which
+    it did before.
     """
 
     tenant_id: UUID
@@ -41,6 +42,7 @@ class Reminder:
     day: date
     done: Collection[Channel] = ()
     recording: Callable[[Channel], Recording] | None = None
+    check: Check | None = None
 
     @property
     def recipient(self) -> Recipient:
@@ -73,7 +75,7 @@ async def send(ctx: JobContext, reminder: Reminder, profile: Profile) -> dict[Ch
     if not await _take_turn(ctx, reminder):
         raise Cancel("this contact was reminded today already")
     sent = await _send_by(ctx, reminder, profile, choice)
-    if not (reminder.done or {"sent", "already_sent"} & set(sent.values())):
+    if not (reminder.done or _have_left(sent)):
         await _give_back_turn(ctx, reminder)
         raise Cancel("this contact has opted out")
     return sent
@@ -140,10 +142,18 @@ async def _send_by(
             others = _other_way(choice, sent)
             _wait_for_day(ctx, reminder, profile, others)
             ahead += others
+        except Cancel:
+            if not _have_left(sent):
+                await _give_back_turn(ctx, reminder)
+            raise
     if unreachable is not None and not reminder.done and set(sent.values()) == {"unreachable"}:
         await _give_back_turn(ctx, reminder)
         raise unreachable
     return sent
+
+
+def _have_left(sent: Mapping[Channel, str]) -> bool:
+    return not {"sent", "already_sent"}.isdisjoint(sent.values())
 
 
 def _other_way(choice: Choice, sent: Collection[Channel]) -> list[Channel]:
@@ -153,12 +163,13 @@ def _other_way(choice: Choice, sent: Collection[Channel]) -> list[Channel]:
 async def _send_one(ctx: JobContext, reminder: Reminder, channel: Channel) -> str:
     recording = None if reminder.recording is None else reminder.recording(channel)
     to, values = reminder.recipient, reminder.values
+    key, check = reminder.key, reminder.check
     if channel == "sms":
         sms = await write_sms(ctx, TEMPLATE, to, values)
-        return (await ctx.texter.send(sms, key=reminder.key, recording=recording)).status
+        return (await ctx.texter.send(sms, key=key, recording=recording, check=check)).status
     # A demand for money is no newsletter. Who has unsubscribed from others gets none all the same.
     mail = await write_mail(ctx, TEMPLATE, to, values, unsubscribable=False)
-    return (await ctx.mailer.send(mail, key=reminder.key, recording=recording)).status
+    return (await ctx.mailer.send(mail, key=key, recording=recording, check=check)).status
 
 
 def _wait_for_day(

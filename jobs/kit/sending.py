@@ -29,16 +29,26 @@ class DeliveryReceipt:
 Recording: TypeAlias = Callable[["Connection"], Awaitable[None]]
 
 
+# Awaited when everything is ready to leave; what it raises ends the attempt, and nothing leaves.
+Check: TypeAlias = Callable[[], Awaitable[None]]
+
+
 class Mailer(Protocol):
     """Sends a mail at most once per (tenant, key, recipient), whatever happens in between.
 
     `recording` is awaited with the connection on which the mail is marked as sent, and again when
-    it was sent before. Raises what the provider raises, Snooze when it is asked too often or while
+    it was sent before; `check` right before it leaves, which may be a while after the job looked.
+    Raises what these and the provider raise, Snooze when it is asked too often or while
     another run may be sending it, RequestRejectedError when an earlier attempt may have sent it.
     """
 
     async def send(
-        self, mail: Mail, *, key: str, recording: Recording | None = None
+        self,
+        mail: Mail,
+        *,
+        key: str,
+        recording: Recording | None = None,
+        check: Check | None = None,
     ) -> DeliveryReceipt: ...
 
 
@@ -46,7 +56,7 @@ class Texter(Protocol):
     """Sends an SMS, with the promises of a Mailer."""
 
     async def send(
-        self, sms: Sms, *, key: str, recording: Recording | None = None
+        self, sms: Sms, *, key: str, recording: Recording | None = None, check: Check | None = None
     ) -> DeliveryReceipt: ...
 
 
@@ -54,7 +64,12 @@ class Poster(Protocol):
     """Posts an event to the webhook of the settings, with the promises of a Mailer."""
 
     async def send(
-        self, event: WebhookEvent, *, key: str, recording: Recording | None = None
+        self,
+        event: WebhookEvent,
+        *,
+        key: str,
+        recording: Recording | None = None,
+        check: Check | None = None,
     ) -> DeliveryReceipt: ...
 
 

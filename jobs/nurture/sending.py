@@ -6,7 +6,7 @@ from typing import Literal
 
 from clients.errors import RecipientUnreachableError
 from jobs.kit import JobContext, Snooze
-from jobs.kit.sending import Recording
+from jobs.kit.sending import Check, Recording
 from jobs.messaging.catalogue import kind_of
 from jobs.messaging.core.channels import Channel
 from jobs.messaging.profile import Profile
@@ -24,7 +24,8 @@ class Wanted:
     """What is to be sent; once for each key, contact and channel.
 
     `strict`: the tenant's own template works, or nothing is sent. `personalise`: a mail's opening
-    may be said in other words; each letter of an SMS is paid for, and stays.
+    may be said in other words; each letter of an SMS is paid for, and stays. `check` looks again
+    before each message leaves.
     """
 
     template: str
@@ -33,6 +34,7 @@ class Wanted:
     key: str
     strict: bool = False
     personalise: bool = False
+    check: Check | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,11 +93,15 @@ async def _send_by(
         if channel == "email":
             reword = rewording(ctx, to) if wanted.personalise else None
             mail = await write_mail(ctx, wanted.template, to, values, strict=strict, reword=reword)
-            receipt = await ctx.mailer.send(mail, key=wanted.key, recording=recording)
+            receipt = await ctx.mailer.send(
+                mail, key=wanted.key, recording=recording, check=wanted.check
+            )
         else:
             _wait_for_morning(ctx, profile, contact)
             sms = await write_sms(ctx, wanted.template, to, values, strict=strict)
-            receipt = await ctx.texter.send(sms, key=wanted.key, recording=recording)
+            receipt = await ctx.texter.send(
+                sms, key=wanted.key, recording=recording, check=wanted.check
+            )
     except RecipientUnreachableError:
         return "unreachable"
     if receipt.status == "already_sent":

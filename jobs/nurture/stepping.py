@@ -49,6 +49,7 @@ async def take_step(ctx: JobContext, payload: DueStep) -> dict[str, Any]:
         values=found.line.values,
         key=f"nurture:{payload.enrolment_id}:{step_id}",
         personalise=found.step.personalise,
+        check=partial(_check, ctx, payload, profile, step_id),
     )
     recording = partial(_record_sent, ctx=ctx, enrolment_id=payload.enrolment_id, step_id=step_id)
     outcome = await send(ctx, profile, found.contact, wanted, recording)
@@ -56,6 +57,14 @@ async def take_step(ctx: JobContext, payload: DueStep) -> dict[str, Any]:
         async with ctx.transaction() as connection:
             await finish_step(ctx, connection, payload.enrolment_id, step_id, outcome.state)
     return {"step_id": str(step_id), "state": outcome.state, "reason": outcome.reason}
+
+
+async def _check(ctx: JobContext, payload: DueStep, profile: Profile, step_id: UUID) -> None:
+    """They may have replied since, or somebody paused it. Raises Cancel."""
+    async with ctx.transaction() as connection:
+        found = await _look(ctx, connection, payload, profile)
+    if not isinstance(found, Ready) or found.step.step_id != step_id:
+        raise Cancel("the sequence is over for this contact, or goes on elsewhere")
 
 
 async def _record_sent(

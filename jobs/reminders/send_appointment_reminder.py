@@ -70,12 +70,7 @@ async def send_appointment_reminder(
     Returns the channel that was taken and what became of the message, or how many runs there are
     now, one for each channel.
     """
-    appointment = await queries.find_appointment(ctx.db, payload.tenant_id, payload.appointment_id)
-    reason = core.why_not(
-        appointment, payload.contact_id, payload.scheduled_for, payload.reminder_type, ctx.now()
-    )
-    if appointment is None or reason is not None:
-        raise _skipped(ctx, payload, reason or "gone")
+    appointment = await _look(ctx, payload)
     _check_zones(appointment)
     profile = await profile_of(ctx.db, payload.tenant_id)
     reachable = _reachable(appointment, profile)
@@ -86,6 +81,24 @@ async def send_appointment_reminder(
         is_agreed = payload.channel in appointment.consented
         raise _skipped(ctx, payload, "unreachable" if is_agreed else "no_consent")
     return await _remind(ctx, payload, appointment, profile, order)
+
+
+async def _look(ctx: JobContext, payload: AppointmentReminder) -> Appointment:
+    """Raises Cancel when there is nothing to remind of."""
+    appointment = await queries.find_appointment(ctx.db, payload.tenant_id, payload.appointment_id)
+    reason = core.why_not(
+        appointment, payload.contact_id, payload.scheduled_for, payload.reminder_type, ctx.now()
+    )
+    if appointment is None or reason is not None:
+        raise _skipped(ctx, payload, reason or "gone")
+    return appointment
+
+
+async def _check(ctx: JobContext, payload: AppointmentReminder) -> None:
+    """Whether it is still to be said when it is about to leave. Raises Cancel."""
+    appointment = await _look(ctx, payload)
+    if payload.channel not in appointment.consented:
+        raise _skipped(ctx, payload, "no_consent")
 
 
 async def _remind_by_each(
@@ -148,6 +161,7 @@ async def _send(
         reminder_type=payload.reminder_type,
         sent_at=ctx.now(),
     )
+    check = partial(_check, ctx, payload)
     to = Recipient(
         tenant_id=payload.tenant_id,
         name=appointment.full_name,
@@ -160,10 +174,10 @@ async def _send(
     if channel == "sms":
         sms = await write_sms(ctx, core.TEMPLATE, to, values)
         sms = replace(sms, body=fitted(sms.body, segments=_MOST_SEGMENTS, transliterates=False))
-        return await ctx.texter.send(sms, key=key, recording=recording)
+        return await ctx.texter.send(sms, key=key, recording=recording, check=check)
     invitation = core.invitation(appointment, profile.tenant_name)
     mail = await write_mail(ctx, core.TEMPLATE, to, values, invitation=invitation)
-    return await ctx.mailer.send(mail, key=key, recording=recording)
+    return await ctx.mailer.send(mail, key=key, recording=recording, check=check)
 
 
 def _reachable(appointment: Appointment, profile: Profile) -> frozenset[Channel]:

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from clients.mail import Mail, MailProvider, spellings
 from jobs.kit import DeliveryReceipt, Run
-from jobs.kit.sending import Meter, Recording
+from jobs.kit.sending import Check, Meter, Recording
 from worker.deliveries.record import NOBODY, Delivery
 from worker.deliveries.sending import Outgoing, Sending
 from worker.deliveries.throttling import Pause, no_pause
@@ -31,7 +31,12 @@ class RecordedMailer:
     pause: Pause = no_pause
 
     async def send(
-        self, mail: Mail, *, key: str, recording: Recording | None = None
+        self,
+        mail: Mail,
+        *,
+        key: str,
+        recording: Recording | None = None,
+        check: Check | None = None,
     ) -> DeliveryReceipt:
         """As `jobs.kit.sending.Mailer` says."""
         delivery = self._delivery(mail, key)
@@ -50,6 +55,7 @@ class RecordedMailer:
                 provider=delivery.provider, template=delivery.template, status=status
             ),
             recording=recording,
+            check=check,
             pause=self.pause,
         )
         return await sending.send(spellings(mail.to))

@@ -6,7 +6,7 @@ from functools import partial
 from clients.webhook import Webhook, WebhookEvent
 from jobs.kit import DeliveryReceipt, Run
 from jobs.kit.context import Tools
-from jobs.kit.sending import Recording
+from jobs.kit.sending import Check, Recording
 from worker.deliveries.mailer import digest
 from worker.deliveries.record import NOBODY, Delivery
 from worker.deliveries.sending import Outgoing, Sending
@@ -21,7 +21,12 @@ class RecordedPoster:
     run: Run
 
     async def send(
-        self, event: WebhookEvent, *, key: str, recording: Recording | None = None
+        self,
+        event: WebhookEvent,
+        *,
+        key: str,
+        recording: Recording | None = None,
+        check: Check | None = None,
     ) -> DeliveryReceipt:
         """As `jobs.kit.sending.Poster` says."""
         tenant_id, place = self.run.tenant_id or NOBODY, self.webhook.place
@@ -49,5 +54,6 @@ class RecordedPoster:
             clock=self.tools.clock,
             count=lambda status: self.tools.meter.webhook(target="notices", status=status),
             recording=recording,
+            check=check,
         )
         return await sending.send([place])

@@ -13,7 +13,7 @@ from clients.errors import (
     ThrottledError,
 )
 from jobs.kit import DeliveryReceipt, Run, Snooze
-from jobs.kit.sending import Recording
+from jobs.kit.sending import Check, Recording
 from worker.deliveries import queries
 from worker.deliveries.record import (
     ABANDONED_AFTER,
@@ -65,6 +65,7 @@ class Sending:
     clock: Callable[[], datetime]
     count: Callable[[str], None]
     recording: Recording | None = None
+    check: Check | None = None
     pause: Pause = no_pause
     is_claimed: bool = False
     replaced: Found | None = None
@@ -138,6 +139,8 @@ class Sending:
 
     async def _claim(self) -> None:
         """Make the row ours; what cannot be undone may follow."""
+        if self.check is not None:
+            await self.check()
         now = self.clock()
         if await queries.insert(self.db, self.delivery, "sending", now):
             self.is_claimed = True

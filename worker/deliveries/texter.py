@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from clients.sms import Sms, SmsProvider
 from jobs.kit import DeliveryReceipt, Run
-from jobs.kit.sending import Meter, Recording
+from jobs.kit.sending import Check, Meter, Recording
 from worker.deliveries.mailer import digest
 from worker.deliveries.record import NOBODY, Delivery
 from worker.deliveries.sending import Outgoing, Sending
@@ -30,7 +30,7 @@ class RecordedTexter:
     pause: Pause = no_pause
 
     async def send(
-        self, sms: Sms, *, key: str, recording: Recording | None = None
+        self, sms: Sms, *, key: str, recording: Recording | None = None, check: Check | None = None
     ) -> DeliveryReceipt:
         """As `jobs.kit.sending.Texter` says."""
         tenant_id = self.run.tenant_id or NOBODY
@@ -60,6 +60,7 @@ class RecordedTexter:
                 provider=delivery.provider, template=delivery.template, status=status
             ),
             recording=recording,
+            check=check,
             pause=self.pause,
         )
         return await sending.send([sms.to])

@@ -13,7 +13,7 @@ from clients.mail import Mail, Sender
 from clients.mime import written_message
 from clients.sms import Sms
 from jobs.kit import DeliveryReceipt, Run
-from jobs.kit.sending import Recording
+from jobs.kit.sending import Check, Recording
 
 
 class NotGivenError(Exception):
@@ -154,11 +154,16 @@ class MemoryMailer:
     outbox: Outbox
 
     async def send(
-        self, mail: Mail, *, key: str, recording: Recording | None = None
+        self,
+        mail: Mail,
+        *,
+        key: str,
+        recording: Recording | None = None,
+        check: Check | None = None,
     ) -> DeliveryReceipt:
         async def call(message_id: str) -> str:
             message_id = f"<{message_id}@{self.outbox.sender.domain}>"
-            return await self.outbox.send(mail, message_id=message_id)
+            return await self.outbox.send(mail, message_id=message_id, before=check or nothing)
 
         row = (key, mail.mailbox)
         return await self.memory.send(row, self.outbox.name, call, recording)
@@ -172,10 +177,10 @@ class MemoryTexter:
     outbox: TextOutbox
 
     async def send(
-        self, sms: Sms, *, key: str, recording: Recording | None = None
+        self, sms: Sms, *, key: str, recording: Recording | None = None, check: Check | None = None
     ) -> DeliveryReceipt:
         async def call(message_id: str) -> str:
-            return await self.outbox.send(sms, message_id=message_id)
+            return await self.outbox.send(sms, message_id=message_id, before=check or nothing)
 
         return await self.memory.send((key, sms.to), self.outbox.name, call, recording)
 

@@ -106,12 +106,13 @@ def obstacle(case: Case, stages: Sequence[Stage], *, step: int, today: date) -> 
 
     A stage that was sent today may miss one of its channels still.
     """
-    return _settled(case) or _out_of_turn(
+    return settled(case) or _out_of_turn(
         case.last, reached(stages, case.invoice.days_overdue(today)), step=step, today=today
     )
 
 
-def _settled(case: Case) -> str | None:
+def settled(case: Case) -> str | None:
+    """Why nobody is asked for this invoice any more, or for now; None: they are."""
     if case.invoice.state != "open":
         return _STATES.get(case.invoice.state, "the invoice is not open")
     if case.invoice.open_amount <= 0:
