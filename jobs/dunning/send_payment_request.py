@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
@@ -10,6 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from clients.errors import RequestRejectedError
 from jobs.dunning import queries
+from jobs.dunning.core.cases import Contact
 from jobs.dunning.core.links import LinkRefusedError, checked_link, payment_link
 from jobs.dunning.core.money import Owed, currency_of, is_known, plain_amount, rounded
 from jobs.dunning.core.stages import DEFAULTS, nearest
@@ -76,14 +78,7 @@ async def send_payment_request(ctx: JobContext, payload: PaymentRequest) -> dict
     profile = await profile_of(ctx.db, tenant_id)
     zone = tenant_zone(profile)
     today = ctx.now().astimezone(zone).date()
-    contact = await queries.find_contact(ctx.db, tenant_id, payload.contact_id, today=today)
-    if contact is None:
-        raise Cancel("there is no such contact any more")
-    if contact.hold is not None:
-        raise Cancel(f"dunning is {contact.hold} for this contact")
-    standing = await queries.standing_of(ctx.db, tenant_id, payload.contact_id)
-    if standing.invoices and not standing.open_invoices:
-        raise Cancel("no invoice of this contact is open")
+    contact = await _find(ctx, payload, today)
     currency = payload.currency or await _currency_of(ctx, tenant_id)
     amount = rounded(payload.amount, currency)
     if amount <= 0:
@@ -108,9 +103,24 @@ async def send_payment_request(ctx: JobContext, payload: PaymentRequest) -> dict
         values=values,
         key=await _key(ctx, payload, today),
         day=today,
+        check=partial(_find, ctx, payload, today),
     )
     sent = await send(ctx, await _with_memory(ctx, reminder), profile)
     return {"results": results_of(sent)}
+
+
+async def _find(ctx: JobContext, payload: PaymentRequest, today: date) -> Contact:
+    """Looked for at first, and again before each message leaves. Raises Cancel."""
+    ids = (payload.tenant_id, payload.contact_id)
+    contact = await queries.find_contact(ctx.db, *ids, today=today)
+    if contact is None:
+        raise Cancel("there is no such contact any more")
+    if contact.hold is not None:
+        raise Cancel(f"dunning is {contact.hold} for this contact")
+    standing = await queries.standing_of(ctx.db, *ids)
+    if standing.invoices and not standing.open_invoices:
+        raise Cancel("no invoice of this contact is open")
+    return contact
 
 
 async def _key(ctx: JobContext, payload: PaymentRequest, today: date) -> str:

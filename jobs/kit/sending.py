@@ -30,7 +30,7 @@ Recording: TypeAlias = Callable[["Connection"], Awaitable[None]]
 
 
 # Awaited when everything is ready to leave; what it raises ends the attempt, and nothing leaves.
-Check: TypeAlias = Callable[[], Awaitable[None]]
+Check: TypeAlias = Callable[[], Awaitable[object]]
 
 
 class Mailer(Protocol):

@@ -94,10 +94,10 @@ async def _look(ctx: JobContext, payload: AppointmentReminder) -> Appointment:
     return appointment
 
 
-async def _check(ctx: JobContext, payload: AppointmentReminder) -> None:
+async def _check(ctx: JobContext, payload: AppointmentReminder, channel: Channel) -> None:
     """Whether it is still to be said when it is about to leave. Raises Cancel."""
     appointment = await _look(ctx, payload)
-    if payload.channel not in appointment.consented:
+    if not {channel, payload.channel} <= appointment.consented:
         raise _skipped(ctx, payload, "no_consent")
 
 
@@ -161,7 +161,7 @@ async def _send(
         reminder_type=payload.reminder_type,
         sent_at=ctx.now(),
     )
-    check = partial(_check, ctx, payload)
+    check = partial(_check, ctx, payload, channel)
     to = Recipient(
         tenant_id=payload.tenant_id,
         name=appointment.full_name,

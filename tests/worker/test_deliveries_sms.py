@@ -18,7 +18,7 @@ from clients.errors import (
 )
 from clients.handover import Before, nothing
 from clients.sms import Sms
-from jobs.kit import Run, Snooze
+from jobs.kit import Cancel, Run, Snooze
 from jobs.kit.sending import Recording
 from tests.clients.mails import NOW
 from tests.worker.mailing import TENANT, Counter
@@ -149,6 +149,17 @@ async def test_an_sms_is_sent_once_and_remembered(desk: Desk) -> None:
     assert (row["provider"], row["provider_id"]) == ("twilio", "SM1")
     assert desk.exchange.taken == [row["message_id"]] == [first.message_id]
     assert desk.statuses == ["sent"]
+
+
+async def test_what_is_not_to_be_said_any_more_leaves_nothing_behind(desk: Desk) -> None:
+    async def check() -> None:
+        raise Cancel("the appointment was moved")
+
+    with pytest.raises(Cancel):
+        await desk.texter().send(SMS, key=KEY, check=check)
+
+    assert await desk.status() is None
+    assert (desk.exchange.taken, desk.statuses) == ([], [])
 
 
 async def test_whoever_opted_out_gets_none(desk: Desk) -> None:

@@ -55,12 +55,16 @@ class SentMail:
 
 @dataclass(slots=True)
 class Outbox:
-    """A mail provider that keeps what it is given; with `error` it raises that instead."""
+    """A mail provider that keeps what it is given; with `error` it raises that instead.
+
+    `meanwhile` happens while it is being reached.
+    """
 
     sender: Sender
     clock: Callable[[], datetime]
     mails: list[SentMail] = field(default_factory=list)
     error: Exception | None = None
+    meanwhile: Callable[[], Awaitable[object]] | None = None
     name: str = "outbox"
     is_repeatable: bool = True
     reports: bool = False
@@ -69,6 +73,8 @@ class Outbox:
         """Keep it; returns its id. Raises `error`."""
         if self.error is not None:
             raise self.error
+        if self.meanwhile is not None:
+            await self.meanwhile()
         await before()
         self.mails.append(SentMail(mail, message_id, self.sender, self.clock()))
         return message_id
@@ -79,10 +85,14 @@ class Outbox:
 
 @dataclass(slots=True)
 class TextOutbox:
-    """An SMS provider that keeps what it is given; with `error` it raises that instead."""
+    """An SMS provider that keeps what it is given; with `error` it raises that instead.
+
+    `meanwhile` happens while it is being reached.
+    """
 
     texts: list[Sms] = field(default_factory=list)
     error: Exception | None = None
+    meanwhile: Callable[[], Awaitable[object]] | None = None
     name: str = "outbox"
     is_repeatable: bool = True
 
@@ -90,6 +100,8 @@ class TextOutbox:
         """Keep it; returns its id. Raises `error`."""
         if self.error is not None:
             raise self.error
+        if self.meanwhile is not None:
+            await self.meanwhile()
         await before()
         self.texts.append(sms)
         return message_id
@@ -146,6 +158,14 @@ class Memory:
         return DeliveryReceipt("sent" if known is None else "already_sent", message_id, provider)
 
 
+def _before(check: Check | None) -> Before:
+    async def before() -> None:
+        if check is not None:
+            await check()
+
+    return before
+
+
 @dataclass(frozen=True, slots=True)
 class MemoryMailer:
     """The Mailer of one run without a database."""
@@ -163,7 +183,7 @@ class MemoryMailer:
     ) -> DeliveryReceipt:
         async def call(message_id: str) -> str:
             message_id = f"<{message_id}@{self.outbox.sender.domain}>"
-            return await self.outbox.send(mail, message_id=message_id, before=check or nothing)
+            return await self.outbox.send(mail, message_id=message_id, before=_before(check))
 
         row = (key, mail.mailbox)
         return await self.memory.send(row, self.outbox.name, call, recording)
@@ -180,7 +200,7 @@ class MemoryTexter:
         self, sms: Sms, *, key: str, recording: Recording | None = None, check: Check | None = None
     ) -> DeliveryReceipt:
         async def call(message_id: str) -> str:
-            return await self.outbox.send(sms, message_id=message_id, before=check or nothing)
+            return await self.outbox.send(sms, message_id=message_id, before=_before(check))
 
         return await self.memory.send((key, sms.to), self.outbox.name, call, recording)
 

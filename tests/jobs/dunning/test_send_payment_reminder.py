@@ -1,6 +1,7 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
 
 DAY = timedelta(days=1)
+LEFT = """
+    select (select count(*) from deliveries) + (select count(*) from dunning_notices)
+         + (select count(*) from dunning_turns)
+"""
 BY_MAIL = {"channel": "email", "status": "sent"}
 
 
@@ -48,6 +53,63 @@ async def test_an_overdue_invoice_is_asked_for(
     assert f'href="{LINK}"' in (mail.html or "")
     assert mail.unsubscribe_url is None
     assert rig.texts == []
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ("update invoices set state = 'paid'", "the invoice is paid"),
+        ("update invoices set state = 'disputed'", "the invoice is disputed"),
+        ("update invoices set paid_amount = amount", "nothing of the invoice is open"),
+        (
+            """
+            insert into dunning_holds (tenant_id, contact_id, state, since)
+            select tenant_id, contact_id, 'stopped', now() from invoices
+            """,
+            "dunning is stopped for this contact",
+        ),
+    ],
+)
+async def test_what_is_settled_while_the_relay_is_reached_is_not_asked_for(
+    rig: Rig, db: "Pool", reminder: PaymentReminder, change: str, reason: str
+) -> None:
+    rig.outbox.meanwhile = partial(db.execute, change)
+
+    ended = await rig.run(send_payment_reminder, reminder)
+
+    assert reason in str(ended)
+    assert rig.mails == []
+    assert await db.fetchval(LEFT) == 0
+
+
+async def test_a_payment_between_mail_and_sms_stops_the_sms(
+    rig: Rig, db: "Pool", tenant: Tenant, contact_id: UUID
+) -> None:
+    due_on = TODAY - timedelta(days=31)
+    invoice_id = await insert_invoice(db, tenant.tenant_id, contact_id, due_on=due_on)
+    rig.text_outbox.meanwhile = partial(db.execute, "update invoices set state = 'paid'")
+
+    ended = await rig.run(send_payment_reminder, of(tenant, contact_id, invoice_id, step=4))
+
+    assert "the invoice is paid" in str(ended)
+    assert (len(rig.mails), rig.texts) == (1, [])
+    assert await db.fetchval("select channels from dunning_notices") == ["email"]
+    assert await db.fetchval("select count(*) from dunning_turns") == 1
+
+
+async def test_a_part_that_is_paid_while_the_relay_is_reached_is_not_asked_for(
+    rig: Rig, db: "Pool", reminder: PaymentReminder
+) -> None:
+    rig.outbox.meanwhile = partial(db.execute, "update invoices set paid_amount = 250")
+    ended = await rig.run(send_payment_reminder, reminder)
+    assert "the invoice has changed meanwhile" in str(ended)
+    rig.outbox.meanwhile = None
+    rig.clock.move(seconds=1)
+
+    (await rig.run(send_payment_reminder, reminder)).succeeded()
+
+    (mail,) = [one.mail for one in rig.mails]
+    assert "Ödenecek tutar: ₺1.000,50" in mail.text
 
 
 async def test_the_notice_is_written_with_the_delivery(

@@ -1,5 +1,6 @@
 from datetime import timedelta
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
@@ -270,6 +271,18 @@ async def test_a_retry_after_midnight_is_the_same_message(
     assert len(rig.mails) == 1
 
 
+async def test_what_is_paid_while_the_relay_is_reached_is_not_asked_for(
+    rig: Rig, db: "Pool", tenant: Tenant, request_: dict[str, Any]
+) -> None:
+    await insert_invoice(db, tenant.tenant_id, UUID(request_["contactId"]))
+    rig.outbox.meanwhile = partial(db.execute, "update invoices set state = 'paid'")
+
+    ended = await rig.run(send_payment_request, request_)
+
+    assert "no invoice of this contact is open" in str(ended)
+    assert rig.mails == []
+
+
 async def test_requests_that_were_put_off_are_each_of_their_own_day(
     rig: Rig, request_: dict[str, Any]
 ) -> None:
@@ -281,6 +294,6 @@ async def test_requests_that_were_put_off_are_each_of_their_own_day(
             run_id=f"put off {days}",
             enqueued_at=NOW,
         )
-        assert ended.succeeded() == {"email": "sent"}
+        assert ended.succeeded() == {"results": [{"channel": "email", "status": "sent"}]}
 
     assert len(rig.mails) == 3

@@ -1,4 +1,5 @@
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -43,6 +44,29 @@ async def ended(db: "Db") -> tuple[str, str | None]:
 async def states(db: "Db") -> list[str]:
     rows = await db.fetch("select state from enrolment_steps order by at")
     return [row["state"] for row in rows]
+
+
+@pytest.mark.parametrize("is_paused", [False, True])
+async def test_who_replies_while_the_relay_is_reached_gets_no_mail(
+    db: "Db", stage: Stage, tenant: Tenant, *, is_paused: bool
+) -> None:
+    contact = await add_contact(db, tenant.tenant_id)
+    sequence = await add_sequence(db, tenant.tenant_id, steps_after(0, 3))
+    await start(stage, tenant, sequence, contact)
+    stage.rig.clock.move(seconds=1)
+    if is_paused:
+        pause = "update enrolments set state = 'paused', paused_at = now(), turn = turn + 1"
+        stage.rig.outbox.meanwhile = partial(db.execute, pause)
+    else:
+        stage.rig.outbox.meanwhile = partial(
+            reply, db, tenant.tenant_id, contact, at=stage.rig.clock()
+        )
+
+    await stage.pass_time(days=10)
+
+    assert stage.rig.mails == []
+    assert await ended(db) == (("paused", None) if is_paused else ("ended", "reply"))
+    assert await db.fetchval("select count(*) from deliveries") == 0
 
 
 async def test_each_step_comes_so_long_after_the_one_before(

@@ -1,6 +1,7 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
@@ -302,6 +303,30 @@ async def test_what_has_changed_since_is_seen_before_it_is_sent(
         {"channel": "email", "template": "appointment-reminder", "reason": reason}
     ]
     assert (rig.mails, rig.texts) == ([], [])
+
+
+@pytest.mark.parametrize("channel", ["email", "sms"])
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ("update appointments set status = 'cancelled'", "not_confirmed"),
+        ("update appointments set starts_at = starts_at + interval '10 minutes'", "moved"),
+        (
+            "update contacts set reminders_by_email = false, reminders_by_sms = false",
+            "no_consent",
+        ),
+    ],
+)
+async def test_what_changes_while_the_provider_is_reached_is_seen_as_well(
+    rig: Rig, db: "Db", booking: Booking, channel: Channel, change: str, reason: str
+) -> None:
+    rig.outbox.meanwhile = rig.text_outbox.meanwhile = partial(db.execute, change)
+
+    assert cancelled(await rig.run(send_appointment_reminder, booking.reminder(channel=channel)))
+
+    assert [skip["reason"] for skip in rig.counted.skips] == [reason]
+    assert (rig.mails, rig.texts) == ([], [])
+    assert await db.fetchval("select count(*) from deliveries") == 0
 
 
 async def test_nobody_is_reminded_of_what_has_begun(rig: Rig, booking: Booking) -> None:
