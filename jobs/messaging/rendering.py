@@ -29,6 +29,7 @@ from jinja2 import (
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import escape
 
+from clients.graphemes import shortened
 from jobs.messaging.core.channels import Channel
 from jobs.messaging.reading import FILTERS, Reader, read_by
 
@@ -63,6 +64,8 @@ TROUBLES = (
     RecursionError,
     MemoryError,
 )
+LONGEST_SUBJECT = 200  # characters
+_LONGEST_IN_SUBJECT = 80
 # Neither seen by anybody nor taken by any provider; white space is dealt with by itself.
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff]")
 _BLANK_LINES = re.compile(r"\n{3,}")
@@ -104,14 +107,18 @@ def render(
     RenderingError.
     """
     parts = [f"{name}.{reader.locale}.{part}.j2" for part in _PARTS[reader.channel]]
-    filled = [_filled(part, reader, values, opening) for part in parts]
+    short = brief(values)
+    filled = [
+        _filled(part, reader, short if part.endswith(".subject.j2") else values, opening)
+        for part in parts
+    ]
     if reader.channel == "sms":
         return Rendered(built_in_version(*parts), sms_text(filled[0].text))
     subject, text, page = filled
     return Rendered(
         built_in_version(*parts),
         mail_text(text.text),
-        one_line(subject.text),
+        subject_line(subject.text),
         inlined(page.text),
         opening_of([text, page]),
     )
@@ -195,6 +202,19 @@ def render_part(file: str, reader: Reader, values: Mapping[str, Any]) -> str:
 def one_line(text: str) -> str:
     """A subject as its header takes it."""
     return " ".join(_CONTROL.sub("", text).split())
+
+
+def subject_line(text: str) -> str:
+    """What a list of mails shows, and no more than that."""
+    return shortened(one_line(text), LONGEST_SUBJECT)
+
+
+def brief(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values as a subject takes them: none so long that it leaves no room for the others."""
+    return {
+        name: shortened(value, _LONGEST_IN_SUBJECT) if isinstance(value, str) else value
+        for name, value in values.items()
+    }
 
 
 def mail_text(text: str) -> str:

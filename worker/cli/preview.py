@@ -8,7 +8,7 @@ from uuid import UUID
 import click
 
 from clients.errors import RequestRejectedError
-from clients.mail import Mail
+from clients.mail import Mail, Sender
 from clients.mime import written_message
 from clients.sms_text import length
 from jobs.kit import OffloadError, discover
@@ -20,7 +20,7 @@ from jobs.messaging.previewing import SOMEBODY, Preview, nobodys_profile, previe
 from jobs.messaging.profile import profile_of
 from jobs.messaging.rendering import RenderingError
 from jobs.messaging.sandbox import OverrideError
-from worker.cli.tools import NOT_FOUND, connected, fail, printable, run_async
+from worker.cli.tools import NOT_FOUND, connected, fail, printable, run_async, settings_or_exit
 from worker.clock import utc_now
 from worker.offload import Offloader
 
@@ -83,8 +83,9 @@ def preview_message(
 async def _made(
     declared: Message, language: str, channel: Channel, tenant: UUID | None, version: int | None
 ) -> Preview:
-    profile, override = nobodys_profile(language), None
+    profile, override, sender = nobodys_profile(language), None, SOMEBODY
     if tenant is not None:
+        sender = Sender.parse(settings_or_exit().email_from)
         async with connected() as on:
             profile = await profile_of(on.db, tenant)
             key = queries.Key(declared.name, language, channel)
@@ -98,8 +99,9 @@ async def _made(
         channel=channel,
         profile=profile,
         override=override,
-        sender=SOMEBODY,
+        sender=sender,
         offload=Offloader(),
+        written_at=utc_now(),
     )
 
 
