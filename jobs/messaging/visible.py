@@ -55,14 +55,14 @@ def seen(page: str) -> Seen:
     walk = etree.iterwalk(root, events=("start", "end", "comment", "pi"))
     for event, element in walk:
         if event == "start":
-            look = _look(element, looks[-1])
-            looks.append(look)
-            if not _is_shown(element, look):
+            looks.append(_look(element, looks[-1]))
+            if not _is_shown(element):
                 walk.skip_subtree()
                 continue
-            words += [element.get("alt") or "" if element.tag == "img" else "", element.text or ""]
+            words.append(element.get("alt") or "" if element.tag == "img" else "")
             if element.tag == "a" and element.get("href"):
-                waiting.append((element.get("href"), len(words) - 1))
+                waiting.append((element.get("href"), len(words)))
+            words.append(_told(element.text, looks[-1]))
             continue
         if event == "end":
             looks.pop()
@@ -70,7 +70,7 @@ def seen(page: str) -> Seen:
                 href, start = waiting.pop()
                 if _BLANK.sub("", "".join(words[start:])):
                     links.add(href)
-        words.append(element.tail or "")
+        words.append(_told(element.tail, looks[-1]))
     return Seen(" ".join(" ".join(words).split()), frozenset(links), frozenset(_targets(root)))
 
 
@@ -83,8 +83,13 @@ def _letters(text: str) -> str:
     return "".join(filter(str.isalnum, text.casefold()))
 
 
-def _is_shown(element: Any, look: tuple[str, str]) -> bool:
-    if element.tag in _UNSEEN or element.get("hidden") is not None or look[0] == look[1]:
+def _told(text: str | None, look: tuple[str, str]) -> str:
+    """Nothing where it has the colour of its ground."""
+    return "" if look[0] == look[1] else text or ""
+
+
+def _is_shown(element: Any) -> bool:
+    if element.tag in _UNSEEN or element.get("hidden") is not None:
         return False
     style = _style(element)
     sizes = {name: _number(value) for name, value in style.items()}
