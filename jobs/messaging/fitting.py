@@ -9,6 +9,7 @@ from clients.sms_text import length, transliterated, trimmed
 # Whatever a telephone makes a link of.
 LINK: Final = re.compile(r"(?:https?://|www\.)\S+|\b(?:[\w-]+\.)+[A-Za-z]{2,}/\S*", re.IGNORECASE)
 _DOTS: Final = "..."
+_SHORT: Final = 60  # characters
 
 
 class TooLongError(ValueError):
@@ -42,35 +43,34 @@ def _plainer(text: str) -> str:
 
 
 def _with_fewer_words(text: str, segments: int) -> str | None:
-    """The longest stretch between links gets shorter first; None when no words are left."""
+    """The longest stretch between links gets shorter first, to a word at least. Short ones stay:
+    they say who writes, or how to opt out. None when that is not enough.
+    """
     if length(text).segments <= segments:
         return text
     ends = [place for link in LINK.finditer(text) for place in link.span()]
     pieces = [text[start:end] for start, end in zip([0, *ends], [*ends, len(text)], strict=True)]
-    stretches = range(0, len(pieces), 2)
+    stretches = [at for at in range(0, len(pieces), 2) if len(pieces[at]) > _SHORT]
     for at in sorted(stretches, key=lambda one: len(pieces[one]), reverse=True):
         before, words, after = "".join(pieces[:at]), pieces[at], "".join(pieces[at + 1 :])
-        fitting = _fitting(before, words, after, segments)
-        pieces[at] = _beginning(words, fitting or 0)
-        if fitting is not None:
-            break
-    made = "".join(pieces).strip()
-    has_words = bool(LINK.sub("", made).strip(" .\n"))
-    return made if has_words and length(made).segments <= segments else None
+        pieces[at] = _beginning(words, _fitting(before, words, after, segments))
+        made = "".join(pieces).strip()
+        if length(made).segments <= segments:
+            return made
+    return None
 
 
-def _fitting(before: str, words: str, after: str, segments: int) -> int | None:
-    """How many of the words there is room for between the others; None when for not even none."""
+def _fitting(before: str, words: str, after: str, segments: int) -> int:
+    """How many of the words there is room for between the others, and 1 at least."""
 
     def needed(count: int) -> int:
         return length(f"{before}{_beginning(words, count)}{after}".strip()).segments
 
     # More words never take fewer segments, so the most that fit can be bisected.
-    fitting = bisect_right(range(words.count(" ") + 1), segments, key=needed)
-    return fitting - 1 if fitting else None
+    return max(bisect_right(range(words.strip().count(" ") + 1), segments, key=needed) - 1, 1)
 
 
 def _beginning(text: str, count: int) -> str:
     """So many of its words, and dots for those that are left out."""
-    words = " ".join(text.split(" ")[:count]).rstrip()
-    return f"{words}{_DOTS} " if words else " "
+    words = " ".join(text.strip().split(" ")[:count])
+    return f"{' ' if text[0].isspace() else ''}{words}{_DOTS} "

@@ -17,7 +17,7 @@ from jobs.messaging.reading import Reader
 from jobs.messaging.rendering import Rendered, RenderingError, is_built_in, render
 from jobs.messaging.sandbox import OverrideError, render_bounded
 
-# By `_weight`: what takes some 5 ms. A process takes ten times as long, but from nobody else.
+# By `weight`: what takes some 5 ms. A process takes ten times as long, but from nobody else.
 HEAVIEST: Final = 150
 _CHARACTERS: Final = 250  # that take as long as one more value
 # Other words for the opening of a mail, plain and on one line; None: it stays as it is.
@@ -82,22 +82,22 @@ async def product_words(
 
     Raises RenderingError, and OffloadError for a process that died.
     """
-    if _weight(values) <= HEAVIEST:
+    if weight(values) <= HEAVIEST:
         return render(name, reader, values, opening=opening)
     return await offload(render, name, reader, values, opening=opening)
 
 
-def _weight(value: Any) -> int:
+def weight(value: Any) -> int:
     """About how long a value takes to be said: lines of lists count, and very long texts."""
     match value:
         case str():
             return 1 + len(value) // _CHARACTERS
         case Mapping():
-            return sum(_weight(one) for one in value.values())
+            return sum(weight(one) for one in value.values())
         case list() | tuple():
-            return sum(_weight(one) for one in value)
+            return sum(weight(one) for one in value)
     if is_dataclass(value):
-        return sum(_weight(getattr(value, one.name)) for one in fields(value))
+        return sum(weight(getattr(value, one.name)) for one in fields(value))
     return 1
 
 
