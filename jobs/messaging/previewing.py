@@ -23,7 +23,8 @@ from jobs.messaging.writing import common_values, mail_of, sms_of
 _NAMES = {"en": "Pat Miller", "tr": "Ayşe Işık"}
 _ZONES = {"en": "America/New_York", "tr": "Europe/Istanbul"}
 NUMBER = "+12025550143"  # one that nobody has
-WAY_OUT = "https://example.com/unsubscribe"
+LINKS = "https://example.com"
+_NOBODY = UUID(int=0)
 SOMEBODY = Sender(address="no-reply@example.com")
 
 
@@ -39,7 +40,7 @@ class Preview:
 def nobodys_profile(locale: str) -> Profile:
     """A made-up tenant's."""
     return Profile(
-        tenant_id=UUID(int=0),
+        tenant_id=_NOBODY,
         tenant_name={"en": "Acme Ltd.", "tr": "Örnek A.Ş."}[locale],
         locale=locale,
         timezone=_ZONES[locale],
@@ -77,10 +78,12 @@ async def preview(
     override: Override | None,
     sender: Sender,
     offload: Offload,
+    links: str,
     written_at: datetime,
 ) -> Preview:
     """The message as it would be sent in this tenant's name: in the override's words, or the
-    product's. One that is no tenant's is in the product's name.
+    product's. One that is no tenant's is in the product's name. `links` is where its way out
+    begins.
 
     Raises OverrideError, OffloadError and RequestRejectedError for an override that does not work,
     RenderingError where neither has words.
@@ -94,7 +97,7 @@ async def preview(
         return Preview(
             rendered, house_mail_of(message.name, to.email or "", reader, rendered), None
         )
-    link = WAY_OUT if message.has_way_out and channel == "email" else None
+    link = way_out(links) if message.has_way_out and channel == "email" else None
     values = common_values(to, profile, sample, link)
     if override is None:
         rendered = await product_words(offload, message.name, reader, values)
@@ -115,6 +118,11 @@ async def preview(
         written_at=written_at,
     )
     return Preview(rendered, mail, None)
+
+
+def way_out(links: str) -> str:
+    """Nobody's."""
+    return f"{links}/unsubscribe/{_NOBODY}"
 
 
 def sample_recipient(tenant_id: UUID, language: str) -> Recipient:

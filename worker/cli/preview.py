@@ -16,7 +16,7 @@ from jobs.messaging import queries
 from jobs.messaging.catalogue import Message, UnknownTemplateError, message, messages
 from jobs.messaging.core.channels import CHANNELS, Channel
 from jobs.messaging.core.recipient import LOCALES
-from jobs.messaging.previewing import SOMEBODY, Preview, nobodys_profile, preview, problem_of
+from jobs.messaging.previewing import LINKS, SOMEBODY, Preview, nobodys_profile, preview, problem_of
 from jobs.messaging.profile import profile_of
 from jobs.messaging.rendering import RenderingError
 from jobs.messaging.sandbox import OverrideError
@@ -83,9 +83,11 @@ def preview_message(
 async def _made(
     declared: Message, language: str, channel: Channel, tenant: UUID | None, version: int | None
 ) -> Preview:
-    profile, override, sender = nobodys_profile(language), None, SOMEBODY
+    profile, override, sender, links = nobodys_profile(language), None, SOMEBODY, LINKS
     if tenant is not None:
-        sender = Sender.parse(settings_or_exit().email_from)
+        settings = settings_or_exit()
+        sender = Sender.parse(settings.email_from)
+        links = str(settings.public_url or settings.sidecar_url).rstrip("/")
         async with connected() as on:
             profile = await profile_of(on.db, tenant)
             key = queries.Key(declared.name, language, channel)
@@ -101,6 +103,7 @@ async def _made(
         override=override,
         sender=sender,
         offload=Offloader(),
+        links=links,
         written_at=utc_now(),
     )
 

@@ -11,14 +11,15 @@ from jobs.kit import JobContext, TenantPayload, discover, job
 from jobs.messaging.catalogue import message, messages
 from jobs.messaging.core.override import Override
 from jobs.messaging.previewing import (
+    LINKS,
     NUMBER,
     SOMEBODY,
-    WAY_OUT,
     Preview,
     nobodys_profile,
     preview,
     problem_of,
     sample_recipient,
+    way_out,
 )
 from jobs.messaging.profile import profile_of
 from jobs.messaging.queries import Key, store_override
@@ -53,6 +54,7 @@ async def made(name: str, language: str, channel: Any, override: Override | None
         override=override,
         sender=SOMEBODY,
         offload=Offloader(),
+        links=LINKS,
         written_at=NOW,
     )
 
@@ -99,6 +101,7 @@ async def shown(
         override=override,
         sender=rig.outbox.sender,
         offload=Offloader(),
+        links=LINKS,
         written_at=rig.clock(),
     )
 
@@ -145,9 +148,9 @@ def with_sample_link(mail: Mail) -> Mail:
         return mail
     return replace(
         mail,
-        unsubscribe_url=WAY_OUT,
-        text=mail.text.replace(mail.unsubscribe_url, WAY_OUT),
-        html=mail.html.replace(mail.unsubscribe_url, WAY_OUT),
+        unsubscribe_url=way_out(LINKS),
+        text=mail.text.replace(mail.unsubscribe_url, way_out(LINKS)),
+        html=mail.html.replace(mail.unsubscribe_url, way_out(LINKS)),
     )
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from clients.errors import RequestRejectedError
 from jobs.email.core.opportunities import reminder_values
+from jobs.email.core.summary import LISTED
 from jobs.email.samples import notices
 from jobs.kit import OffloadError, discover
 from jobs.messaging import queries
@@ -156,4 +157,8 @@ async def test_what_does_not_fill_a_template_is_told_from_a_process_too(
 
 @pytest.mark.parametrize("name", [one.name for one in messages() if "email" in one.channels])
 def test_a_message_of_usual_size_needs_no_process(name: str) -> None:
-    assert weight({**COMMON, **message(name).sample("en")}) <= HEAVIEST
+    """Of weekly summaries there are thousands on a Monday, so even the longest has to be cheap."""
+    values = message(name).sample("en")
+    longest = {key: (one * LISTED)[:LISTED] for key, one in values.items() if isinstance(one, list)}
+
+    assert weight({**COMMON, **values, **longest}) <= HEAVIEST

@@ -137,6 +137,7 @@ async def _preview(call: Call[PreviewQuery, None]) -> previewing.Preview:
             override=override,
             sender=call.services.sender,
             offload=call.services.offload,
+            links=call.services.links,
             written_at=call.services.clock(),
         )
     except (OverrideError, OffloadError) as error:

@@ -8,7 +8,7 @@ from jobs.messaging import queries
 from jobs.messaging.catalogue import message
 from jobs.messaging.core.override import Override
 from jobs.messaging.overrides import check_override
-from jobs.messaging.previewing import WAY_OUT, sample_recipient
+from jobs.messaging.previewing import sample_recipient, way_out
 from jobs.messaging.profile import Profile, profile_of
 from jobs.messaging.queries import Key
 from jobs.messaging.reading import Reader
@@ -25,7 +25,7 @@ async def check(services: Services, tenant_id: UUID, key: Key, override: Overrid
         raise ApiError(422, "invalid", "this message is the product's own: no tenant words it")
     profile = await profile_for(services, tenant_id)
     to = sample_recipient(tenant_id, key.language)
-    link = WAY_OUT if declared.has_way_out and key.channel == "email" else None
+    link = way_out(services.links) if declared.has_way_out and key.channel == "email" else None
     values = common_values(to, profile, declared.sample(key.language), link)
     reader = Reader(key.language, to.timezone, key.channel)
     try:
