@@ -7,7 +7,9 @@ from typing import Final
 from clients.sms_text import length, transliterated, trimmed
 
 # Whatever a telephone makes a link of.
-LINK: Final = re.compile(r"(?:https?://|www\.)\S+|\b(?:[\w-]+\.)+[A-Za-z]{2,}/\S*", re.IGNORECASE)
+LINK: Final = re.compile(
+    r"(?:https?://|www\.)\S+|\b(?:[\w-]{1,63}\.){1,8}[A-Za-z]{2,63}/\S*", re.IGNORECASE
+)
 _DOTS: Final = "..."
 _SHORT: Final = 60  # characters
 
@@ -23,13 +25,12 @@ def fitted(text: str, *, segments: int, transliterates: bool) -> str:
     letters are better than none. Raises TooLongError where even that does not help: a link without
     a word is nothing that anybody follows.
     """
-    plain = _plainer(text)
-    said = plain if transliterates else text
+    said = _plainer(text) if transliterates else text
     if length(said).segments <= segments:
         return said
     if LINK.search(said) is None:
         return trimmed(said, segments=segments)
-    for spelling in dict.fromkeys((said, plain)):
+    for spelling in dict.fromkeys((said, _plainer(text))):
         made = _with_fewer_words(spelling, segments)
         if made is not None:
             return made

@@ -1,5 +1,6 @@
 """The words of a message: the tenant's own, or else the product's."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import fields, is_dataclass, replace
 from functools import partial
@@ -14,13 +15,15 @@ from jobs.messaging.catalogue import kind_of
 from jobs.messaging.core.override import Override
 from jobs.messaging.overrides import render_override
 from jobs.messaging.reading import Reader
-from jobs.messaging.rendering import Rendered, RenderingError, is_built_in, render
+from jobs.messaging.rendering import Rendered, RenderingError, is_built_in, prepare, render
 from jobs.messaging.sandbox import OverrideError, render_bounded
 
 # By `weight`: what takes some 10 ms, as the longest weekly summary nearly does. A process takes
 # 200 ms, but none of them is the loop's.
 HEAVIEST: Final = 350
 _CHARACTERS: Final = 250  # that take as long as one more value
+# Messages whose templates are compiled: no more than the product has.
+_prepared: set[tuple[str, str, str]] = set()
 # Other words for the opening of a mail, plain and on one line; None: it stays as it is.
 Reword: TypeAlias = Callable[[str], Awaitable[str | None]]
 
@@ -83,6 +86,9 @@ async def product_words(
 
     Raises RenderingError, and OffloadError for a process that died.
     """
+    kind = (name, reader.locale, reader.channel)
+    if kind not in _prepared and await asyncio.to_thread(prepare, name, reader):
+        _prepared.add(kind)
     if weight(values) <= HEAVIEST:
         return render(name, reader, values, opening=opening)
     return await offload(render, name, reader, values, opening=opening)

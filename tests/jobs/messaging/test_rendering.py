@@ -13,12 +13,14 @@ from jobs.messaging.catalogue import messages
 from jobs.messaging.core.colours import palette
 from jobs.messaging.reading import Reader
 from jobs.messaging.rendering import (
+    _TEMPLATES,
     RenderingError,
     built_in_version,
     inlined,
     is_built_in,
     mail_text,
     one_line,
+    prepare,
     render,
     render_part,
     sms_text,
@@ -207,6 +209,15 @@ def test_signs_that_nobody_sees_and_no_provider_takes_are_left_out() -> None:
     assert one_line("a\x07b \x00 c\n d") == "ab c d"
     assert mail_text("a\x07b\n\tc") == "ab\n\tc\n"
     assert sms_text("a\x07b\nc") == "ab\nc"
+
+
+def test_templates_are_compiled_beforehand_with_all_that_they_import() -> None:
+    assert prepare("payment_reminder", replace(MAIL, locale="en"))
+
+    files = {key[1] for key in _TEMPLATES.cache or ()}
+    for part in ("html.j2", "txt.j2", "subject.j2", "parts.j2"):
+        assert f"payment_reminder.en.{part}" in files
+    assert not prepare("nothing", MAIL)
 
 
 @pytest.mark.parametrize("locale", ["en", "tr"])
