@@ -4,6 +4,7 @@ By what stands at each element, as it does once styles are inlined: rules that h
 alone are not looked at.
 """
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ _COMMENT: Final = re.compile(r"/\*.*?\*/", re.DOTALL)
 _NUMBER: Final = re.compile(r"(-?[\d.]+)\s*([a-z%]*)")
 _FAR: Final = -500.0  # pixels: beside the screen
 _SMALLEST: Final = 4.0  # pixels or points that can still be read
+_NO_NUMBER: Final = (math.inf, "")
 _SHORT_COLOUR: Final = re.compile(r"#([0-9a-f])([0-9a-f])([0-9a-f])")
 _COLOURS: Final = {"white": "#ffffff", "black": "#000000"}
 # Spaces, and characters that take no room.
@@ -93,21 +95,22 @@ def _is_shown(element: Any) -> bool:
         return False
     style = _style(element)
     sizes = {name: _number(value) for name, value in style.items()}
-    is_clipped = "hidden" in style.get("overflow", "") and any(
-        sizes.get(name) == (0, unit)
+    is_clipped = style.get("overflow", "").startswith(("hidden", "clip")) and any(
+        sizes.get(name, _NO_NUMBER)[0] <= 1 and sizes[name][1] in {"", "px", "pt", "%"}
         for name in ("height", "max-height", "width", "max-width")
-        for unit in ("", "px", "pt", "em", "%")
     )
     return not (
         style.get("display", "").startswith("none")
         or style.get("visibility", "").startswith(("hidden", "collapse"))
         or style.get("color", "").startswith("transparent")
         or _is_small(sizes.get("font-size"))
-        or sizes.get("opacity", (1, ""))[0] == 0
+        or sizes.get("opacity", _NO_NUMBER)[0] == 0
         or any(
-            sizes.get(name, (0, ""))[0] <= _FAR
+            sizes.get(name, _NO_NUMBER)[0] <= _FAR
             for name in ("left", "top", "right", "bottom", "text-indent", "margin-left")
         )
+        or style.get("clip", "").startswith(("rect(0", "rect(1px"))
+        or style.get("transform", "").replace(" ", "") in {"scale(0)", "scale(0,0)"}
         or is_clipped
     )
 
@@ -127,19 +130,24 @@ def _style(element: Any) -> dict[str, str]:
 
 
 def _number(value: str) -> tuple[float, str]:
-    """(1, "") for what is none."""
+    """With its unit."""
     match = _NUMBER.match(value)
     try:
-        return (float(match[1]), match[2]) if match else (1, "")
+        return (float(match[1]), match[2]) if match else _NO_NUMBER
     except ValueError:
-        return 1, ""
+        return _NO_NUMBER
 
 
 def _look(element: Any, above: tuple[str, str]) -> tuple[str, str]:
     """The colours of text and ground; what says neither has those of what it stands in."""
     style = _style(element)
-    ground = style.get("background-color") or style.get("background") or element.get("bgcolor")
-    return _colour(style.get("color"), above[0]), _colour(ground, above[1])
+    ground = (
+        style.get("background-color")
+        or style.get("background")
+        or (element.get("bgcolor") or "").lower()
+    )
+    colour = style.get("color") or (element.get("color") or "").lower()
+    return _colour(colour, above[0]), _colour(ground, above[1])
 
 
 def _colour(said: str | None, above: str) -> str:

@@ -33,6 +33,9 @@ def test_what_readers_see_is_told_apart_from_what_they_do_not() -> None:
         "text-indent:-9000px",
         "height:0px;overflow:hidden",
         "visibility:collapse",
+        "position:absolute;width:1px;height:1px;overflow:hidden",
+        "position:absolute;clip:rect(0 0 0 0)",
+        "transform:scale(0)",
     ],
 )
 def test_what_cannot_be_read_is_not_seen(style: str) -> None:
@@ -50,6 +53,10 @@ def test_what_cannot_be_read_is_not_seen(style: str) -> None:
         "opacity:.5",
         "display:block",
         "height:0;overflow:visible",
+        "width:auto;overflow:hidden",
+        "width:1em;overflow:hidden",
+        "transform:scale(0.9)",
+        "opacity:inherit",
         "margin-left:-8px",
         "color",
     ],
@@ -67,6 +74,14 @@ def test_colours_are_those_of_what_an_element_stands_in() -> None:
     )
 
     assert page.text == "light on white"
+
+
+def test_a_font_of_the_grounds_colour_is_not_seen() -> None:
+    page = seen(
+        "<html><body><font color='#FFFFFF'>x</font><font color='red'>y</font></body></html>"
+    )
+
+    assert page.text == "y"
 
 
 def test_words_are_found_whatever_stands_between_them() -> None:
