@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-LONGEST: Final = 2000  # characters
+LONGEST: Final = 4_000  # characters; signed links to storage are long
 _NAMES: Final = re.compile(r"(?:^|_)(?:url|uri|link|href)$", re.IGNORECASE)
 _FOREIGN: Final = re.compile(r"[\s<>\"\\\x00-\x20\x7f-\x9f]")
 # What browsers leave out before they look for a scheme (WHATWG URL, 4.4).
