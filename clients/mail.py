@@ -42,7 +42,8 @@ class CalendarEvent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mail:
-    """A mail to one recipient. `template` names its kind in metrics; `sender` None: the provider's.
+    """A mail to one recipient. `template` names its kind in metrics, `template_name` its template
+    in deliveries where that is another; `sender` None: the provider's.
 
     Raises RequestRejectedError for what no provider could send: no address, or a value that would
     break out of its header. The message names the field and never shows its value.
@@ -60,6 +61,7 @@ class Mail:
     sender: "Sender | None" = None
     reply_to: str | None = field(default=None, repr=False)
     template_version: str = ""
+    template_name: str = ""
     event: CalendarEvent | None = None
 
     def __post_init__(self) -> None:

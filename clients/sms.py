@@ -23,7 +23,8 @@ _LONGEST = 1600  # characters, of all segments together
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sms:
-    """A text to one number. `template` names its kind in metrics; `sender` None: the provider's.
+    """A text to one number. `template` names its kind in metrics, `template_name` its template in
+    deliveries where that is another; `sender` None: the provider's.
 
     Raises RequestRejectedError for what no provider could send. The message names the field and
     never shows its value.
@@ -34,6 +35,7 @@ class Sms:
     body: str = field(repr=False)
     sender: str | None = None
     template_version: str = ""
+    template_name: str = ""
 
     def __post_init__(self) -> None:
         _require(bool(_E164.fullmatch(self.to)), "to: not a number in E.164, as in +905321234567")

@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from clients.graphemes import boundary
+
 Encoding = Literal["GSM-7", "UCS-2"]
 
 # 23.038 6.2.1. It has Ç, whose small letter is not in it.
@@ -46,8 +48,6 @@ _REPLACEMENTS: Final = str.maketrans(
         "Œ": "OE",
     }
 )
-# A cut before one of these would change the character before it.
-_JOINERS: Final = frozenset("\u200d\ufe0e\ufe0f")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +98,7 @@ def _whole_words(text: str, end: int) -> str:
     if not text[end].isspace():
         word = word.rpartition(" ")[0] if " " in word[end // 2 :] else word
     if len(word) == end:
-        while end and (unicodedata.combining(text[end]) or _JOINERS & set(text[end - 1 : end + 1])):
-            end -= 1
-        word = text[:end]
+        word = text[: boundary(text, end)]
     return word.rstrip()
 
 

@@ -1,8 +1,11 @@
 """README, CHANGELOG and Makefile say what is so."""
 
+import os
 import re
+import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -38,6 +41,34 @@ def test_the_table_has_one_row_for_each_file_that_is_a_job(job_table: str) -> No
     )
 
     assert re.findall(r"^\| `([a-z_.]+)` \|", job_table, re.MULTILINE) == files
+
+
+def test_the_job_that_the_readme_adds_works_as_it_is_typed(tmp_path: Path) -> None:
+    """In a copy of the tree, by a new user who types both files and changes nothing else."""
+    for name in ("worker", "jobs", "clients", "tests", "pyproject.toml"):
+        copy = partial(shutil.copytree, ignore=shutil.ignore_patterns("__pycache__"))
+        (copy if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, tmp_path / name)
+    blocks = re.findall(r"```python\n# ((?:jobs|tests)/\S+)\n(.*?)```", README, re.DOTALL)
+    for path, code in blocks:
+        assert not (tmp_path / path).exists()
+        (tmp_path / path).write_text(code)
+    source, test = (path for path, _ in blocks)
+
+    for command in (
+        ("ruff", "check", source, test),
+        ("ruff", "format", "--check", source, test),
+        ("pytest", "-q", test),
+        ("pytest", "-q", "tests/test_architecture.py", "-k", "send_thanks"),
+    ):
+        done = subprocess.run(
+            (sys.executable, "-m", *command),
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("command", ["make run", "make test"])

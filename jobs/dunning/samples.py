@@ -28,4 +28,5 @@ def payment_reminder(locale: str) -> dict[str, Any]:
     )
 
 
-declare(TEMPLATE, channels={"email", "sms"}, sample=payment_reminder)
+# A demand for money is no newsletter. Who has unsubscribed from others gets none all the same.
+declare(TEMPLATE, channels={"email", "sms"}, sample=payment_reminder, has_way_out=False)

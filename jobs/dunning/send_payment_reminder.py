@@ -9,6 +9,7 @@ from uuid import UUID
 from pydantic import Field
 
 from clients.errors import RequestRejectedError
+from clients.graphemes import shortened
 from jobs.dunning import queries
 from jobs.dunning.core.cases import Case, obstacle, owed, own_fee, settled
 from jobs.dunning.core.links import LinkRefusedError, payment_link
@@ -24,6 +25,8 @@ from jobs.messaging.profile import Profile, profile_of
 
 if TYPE_CHECKING:
     from jobs.kit.sending import Connection
+
+_LONGEST_NUMBER = 100  # characters of an invoice's number that a message shows
 
 
 class PaymentReminder(LegacyPayload):
@@ -127,7 +130,7 @@ def _reminder(
             tone=stage.tone,
             days_overdue=invoice.days_overdue(today),
             payment_link=link,
-            invoice_number=" ".join(invoice.number.split()),
+            invoice_number=shortened(" ".join(invoice.number.split()), _LONGEST_NUMBER),
             due_on=invoice.due_on,
         ),
         key=f"dunning:{invoice.invoice_id}:{stage.position}",

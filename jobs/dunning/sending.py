@@ -167,8 +167,7 @@ async def _send_one(ctx: JobContext, reminder: Reminder, channel: Channel) -> st
     if channel == "sms":
         sms = await write_sms(ctx, TEMPLATE, to, values)
         return (await ctx.texter.send(sms, key=key, recording=recording, check=check)).status
-    # A demand for money is no newsletter. Who has unsubscribed from others gets none all the same.
-    mail = await write_mail(ctx, TEMPLATE, to, values, unsubscribable=False)
+    mail = await write_mail(ctx, TEMPLATE, to, values)
     return (await ctx.mailer.send(mail, key=key, recording=recording, check=check)).status
 
 

@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+from clients.mail import Attachment
 from jobs.email.core.opportunities import Opportunity, reminder_values
 from jobs.email.core.proposals import Change, notification_values
 from jobs.email.core.summary import (
@@ -15,11 +16,12 @@ from jobs.email.core.summary import (
     summary_values,
 )
 from jobs.email.core.weeks import Week
-from jobs.messaging.catalogue import declare
+from jobs.messaging.catalogue import Enclosed, declare
 
 _NOW = datetime(2026, 12, 3, 9, tzinfo=UTC)
 _ZONES = {"en": "America/New_York", "tr": "Europe/Istanbul"}
 _LINK = "https://app.example.com"
+_REPORT = Attachment("analytics.csv", "text/csv", b"agency;notices\r\nNASA;3\r\n")
 _DUE_AT = datetime(2026, 12, 5, 22, tzinfo=UTC)
 _WORK = {"en": "Roof replacement, Building 7", "tr": "7 No.lu bina çatı yenileme"}
 
@@ -57,11 +59,17 @@ def notices(locale: str) -> list[Opportunity]:
 
 
 def opportunity_reminder(locale: str) -> dict[str, Any]:
-    """Three notices, and a report."""
+    """Three notices, and a report, which may be None."""
     zone = ZoneInfo(_ZONES[locale])
     return reminder_values(
-        notices(locale), now=_NOW, zone=zone, locale=locale, report="analytics.pdf"
+        notices(locale), now=_NOW, zone=zone, locale=locale, report=_REPORT.filename
     )
+
+
+def with_report(locale: str, tenant: str) -> Enclosed:
+    """That report."""
+    del locale, tenant  # figures have no language
+    return Enclosed(attachments=(_REPORT,))
 
 
 def welcome(_: str) -> dict[str, Any]:
@@ -130,8 +138,10 @@ def report(locale: str) -> dict[str, Any]:
     }
 
 
-declare("opportunity_reminder", channels={"email"}, sample=opportunity_reminder)
+declare(
+    "opportunity_reminder", channels={"email"}, sample=opportunity_reminder, enclosed=with_report
+)
 declare("proposal_notification", channels={"email"}, sample=proposal_notification)
-declare("report", channels={"email"}, sample=report)
+declare("report", channels={"email"}, sample=report, knows_name=False)
 declare("weekly_summary", channels={"email"}, sample=weekly_summary)
 declare("welcome", channels={"email"}, sample=welcome)

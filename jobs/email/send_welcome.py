@@ -6,9 +6,9 @@ from typing import Annotated
 from pydantic import AfterValidator
 
 from jobs.email import queries
-from jobs.email.core.links import web_link
 from jobs.email.payloads import UserPayload
 from jobs.kit import Cancel, DeliveryReceipt, JobContext, job
+from jobs.messaging.core.links import web_link
 from jobs.messaging.limits import MAIL_LIMITS, SENDING_RETRY
 from jobs.messaging.writing import write_mail
 

@@ -1,7 +1,7 @@
 """How a message looks, filled with its sample: for consoles, and whoever writes templates."""
 
-from dataclasses import dataclass
-from datetime import time
+from dataclasses import dataclass, replace
+from datetime import datetime, time
 from uuid import UUID
 
 from clients.mail import Mail, Sender
@@ -11,17 +11,20 @@ from jobs.messaging.catalogue import Message
 from jobs.messaging.core.channels import Channel
 from jobs.messaging.core.override import Override
 from jobs.messaging.core.recipient import LOCALES, Recipient
+from jobs.messaging.house import house_mail_of, house_values
 from jobs.messaging.overrides import render_override
 from jobs.messaging.profile import Profile
 from jobs.messaging.reading import Reader
-from jobs.messaging.rendering import Rendered, render
+from jobs.messaging.rendering import Rendered
 from jobs.messaging.sandbox import render_bounded
-from jobs.messaging.writing import common_values, mail_of, sender_of, sms_of
+from jobs.messaging.wording import product_words
+from jobs.messaging.writing import common_values, mail_of, sms_of
 
 _NAMES = {"en": "Pat Miller", "tr": "Ayşe Işık"}
 _ZONES = {"en": "America/New_York", "tr": "Europe/Istanbul"}
-_NUMBER = "+12025550143"  # one that nobody has
-_WAY_OUT = "https://example.com/unsubscribe"
+NUMBER = "+12025550143"  # one that nobody has
+LINKS = "https://example.com"
+_NOBODY = UUID(int=0)
 SOMEBODY = Sender(address="no-reply@example.com")
 
 
@@ -37,12 +40,12 @@ class Preview:
 def nobodys_profile(locale: str) -> Profile:
     """A made-up tenant's."""
     return Profile(
-        tenant_id=UUID(int=0),
+        tenant_id=_NOBODY,
         tenant_name={"en": "Acme Ltd.", "tr": "Örnek A.Ş."}[locale],
         locale=locale,
         timezone=_ZONES[locale],
         sender=None,
-        reply_to=None,
+        reply_to="hello@example.com",
         sms_sender=None,
         country={"en": "US", "tr": "TR"}[locale],
         postal_address={
@@ -75,33 +78,51 @@ async def preview(
     override: Override | None,
     sender: Sender,
     offload: Offload,
+    links: str,
+    written_at: datetime,
 ) -> Preview:
-    """The message in this tenant's name: in the override's words, or the product's.
+    """The message as it would be sent in this tenant's name: in the override's words, or the
+    product's. One that is no tenant's is in the product's name. `links` is where its way out
+    begins.
 
     Raises OverrideError, OffloadError and RequestRejectedError for an override that does not work,
     RenderingError where neither has words.
     """
-    to = sample_recipient(profile.tenant_id, language)
-    link = _WAY_OUT if channel == "email" else None
-    values = common_values(to, profile, message.sample(language), link)
+    to, sample = sample_recipient(profile.tenant_id, language), message.sample(language)
+    if not message.knows_name:
+        to = replace(to, name="")
     reader = Reader(language, to.timezone, channel)
+    if not message.is_tenants:
+        rendered = await product_words(offload, message.name, reader, house_values(reader, sample))
+        return Preview(
+            rendered, house_mail_of(message.name, to.email or "", reader, rendered), None
+        )
+    link = way_out(links) if message.has_way_out and channel == "email" else None
+    values = common_values(to, profile, sample, link)
     if override is None:
-        rendered = render(message.name, reader, values)
+        rendered = await product_words(offload, message.name, reader, values)
     else:
         rendered = await offload(
             render_bounded, render_override, message.name, override, reader, values
         )
     if channel == "sms":
-        return Preview(rendered, None, sms_of(message.name, _NUMBER, rendered, profile))
+        return Preview(rendered, None, sms_of(message, NUMBER, rendered, profile, sample))
     mail = mail_of(
-        message.name,
+        message,
         to,
         rendered,
-        sender=sender_of(profile, sender),
-        reply_to=profile.reply_to,
+        profile,
+        default=sender,
         unsubscribe_url=link,
+        enclosed=message.enclosed(language, profile.tenant_name),
+        written_at=written_at,
     )
     return Preview(rendered, mail, None)
+
+
+def way_out(links: str) -> str:
+    """Nobody's."""
+    return f"{links}/unsubscribe/{_NOBODY}"
 
 
 def sample_recipient(tenant_id: UUID, language: str) -> Recipient:
@@ -112,5 +133,5 @@ def sample_recipient(tenant_id: UUID, language: str) -> Recipient:
         locale=language,
         timezone=_ZONES[language],
         email="pat@example.com",
-        phone=_NUMBER,
+        phone=NUMBER,
     )

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """How a tenant writes. `sender` and `sms_sender` None: those of the settings.
+    """How a tenant writes. `sender` and `sms_sender` None: those of the settings; `reply_to` None:
+    nobody reads replies.
 
     `country` (ISO 3166) says whose telephone numbers those without a country code are; `accent` is
     `#rrggbb`; quiet hours are the recipient's wall clock; `payment_hosts` may be linked to for
@@ -55,7 +56,7 @@ async def profile_of(db: "asyncpg.Pool[asyncpg.Record]", tenant_id: UUID) -> Pro
         locale=row.locale,
         timezone=row.timezone,
         sender=_sender(row.email_from),
-        reply_to=row.reply_to,
+        reply_to=(row.reply_to or "").strip() or None,
         sms_sender=row.sms_from,
         country=row.country,
         postal_address=" ".join((row.postal_address or "").split()),

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from jobs.messaging.core import formats
 from jobs.messaging.core.channels import Channel
+from jobs.messaging.core.links import is_harmless
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,15 @@ def _spelt(function: Callable[..., str]) -> Callable[[object], str]:
     return say
 
 
+def leading(target: object) -> str:
+    """As in `href="{{ url|leading }}"`. Raises ValueError for what a reader's program would run."""
+    if not is_harmless(str(target)):
+        raise ValueError("a link leads to no page")
+    return str(target)
+
+
 FILTERS: dict[str, Callable[..., str]] = {
+    "leading": leading,
     "money": money,
     "number": number,
     "full_date": _dated(formats.full_date),

@@ -10,7 +10,7 @@ import functools
 import hashlib
 import html
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +29,7 @@ from jinja2 import (
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import escape
 
+from clients.graphemes import shortened
 from jobs.messaging.core.channels import Channel
 from jobs.messaging.reading import FILTERS, Reader, read_by
 
@@ -63,6 +64,8 @@ TROUBLES = (
     RecursionError,
     MemoryError,
 )
+LONGEST_SUBJECT = 200  # characters
+_LONGEST_IN_SUBJECT = 80
 # Neither seen by anybody nor taken by any provider; white space is dealt with by itself.
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff]")
 _BLANK_LINES = re.compile(r"\n{3,}")
@@ -103,18 +106,41 @@ def render(
     """Fill the templates of one message; `opening` takes the place of theirs. Raises
     RenderingError.
     """
-    parts = [f"{name}.{reader.locale}.{part}.j2" for part in _PARTS[reader.channel]]
-    filled = [_filled(part, reader, values, opening) for part in parts]
+    parts = _parts_of(name, reader)
+    short = brief(values)
+    filled = [
+        _filled(part, reader, short if part.endswith(".subject.j2") else values, opening)
+        for part in parts
+    ]
     if reader.channel == "sms":
         return Rendered(built_in_version(*parts), sms_text(filled[0].text))
     subject, text, page = filled
     return Rendered(
         built_in_version(*parts),
         mail_text(text.text),
-        one_line(subject.text),
+        subject_line(subject.text),
         inlined(page.text),
         opening_of([text, page]),
     )
+
+
+def prepare(name: str, reader: Reader) -> bool:
+    """Compile a message's templates, which takes ten times as long as to fill them. For a thread.
+
+    False when there are none, which is told when they are to be filled.
+    """
+    parts = _parts_of(name, reader)
+    try:
+        for file in _sources_of(parts):
+            _TEMPLATES.get_template(file)
+        built_in_version(*parts)
+    except TemplateError:
+        return False
+    return True
+
+
+def _parts_of(name: str, reader: Reader) -> tuple[str, ...]:
+    return tuple(f"{name}.{reader.locale}.{part}.j2" for part in _PARTS[reader.channel])
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +223,19 @@ def one_line(text: str) -> str:
     return " ".join(_CONTROL.sub("", text).split())
 
 
+def subject_line(text: str) -> str:
+    """What a list of mails shows, and no more than that."""
+    return shortened(one_line(text), LONGEST_SUBJECT)
+
+
+def brief(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values as a subject takes them: none so long that it leaves no room for the others."""
+    return {
+        name: shortened(value, _LONGEST_IN_SUBJECT) if isinstance(value, str) else value
+        for name, value in values.items()
+    }
+
+
 def mail_text(text: str) -> str:
     """A text part with one line break at its end, and never two blank lines."""
     plain = _CONTROL.sub("", text)
@@ -225,6 +264,13 @@ def source_of(file: str) -> str:
 @functools.cache
 def built_in_version(*files: str) -> str:
     """`built-in-` and what tells these templates, with all they import, from earlier ones."""
+    sources = _sources_of(files)
+    digest = hashlib.sha256("\n".join(sources[file] for file in sorted(sources)).encode())
+    return f"built-in-{digest.hexdigest()[:12]}"
+
+
+def _sources_of(files: Iterable[str]) -> dict[str, str]:
+    """By file, with all they import. Raises TemplateNotFound."""
     sources: dict[str, str] = {}
     waiting = list(files)
     while waiting:
@@ -233,5 +279,4 @@ def built_in_version(*files: str) -> str:
             sources[file] = source_of(file)
             imported = meta.find_referenced_templates(_TEMPLATES.parse(sources[file]))
             waiting += [one for one in imported if one]
-    digest = hashlib.sha256("\n".join(sources[file] for file in sorted(sources)).encode())
-    return f"built-in-{digest.hexdigest()[:12]}"
+    return sources

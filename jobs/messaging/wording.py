@@ -1,21 +1,29 @@
 """The words of a message: the tenant's own, or else the product's."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 from uuid import UUID
 
 from clients.errors import RequestRejectedError
 from jobs.kit import JobContext, OffloadError
+from jobs.kit.context import Offload
 from jobs.messaging import queries
 from jobs.messaging.catalogue import kind_of
 from jobs.messaging.core.override import Override
 from jobs.messaging.overrides import render_override
 from jobs.messaging.reading import Reader
-from jobs.messaging.rendering import Rendered, RenderingError, is_built_in, render
+from jobs.messaging.rendering import Rendered, RenderingError, is_built_in, prepare, render
 from jobs.messaging.sandbox import OverrideError, render_bounded
 
+# By `weight`: what takes some 10 ms, as the longest weekly summary nearly does. A process takes
+# 200 ms, but none of them is the loop's.
+HEAVIEST: Final = 350
+_CHARACTERS: Final = 250  # that take as long as one more value
+# Messages whose templates are compiled: no more than the product has.
+_prepared: set[tuple[str, str, str]] = set()
 # Other words for the opening of a mail, plain and on one line; None: it stays as it is.
 Reword: TypeAlias = Callable[[str], Awaitable[str | None]]
 
@@ -47,10 +55,9 @@ async def words(
             return await _reworded(
                 made, reword, partial(_own_words, ctx, name, override, reader, values)
             )
+    again = partial(product_words, ctx.offload, name, reader, values)
     try:
-        return await _reworded(
-            render(name, reader, values), reword, partial(_product_words, name, reader, values)
-        )
+        return await _reworded(await again(), reword, again)
     except RenderingError as error:
         raise RequestRejectedError(f"message {name}: {error}") from None
 
@@ -68,10 +75,37 @@ async def _own_words(
     )
 
 
-async def _product_words(
-    name: str, reader: Reader, values: Mapping[str, Any], opening: str
+async def product_words(
+    offload: Offload,
+    name: str,
+    reader: Reader,
+    values: Mapping[str, Any],
+    opening: str | None = None,
 ) -> Rendered:
-    return render(name, reader, values, opening=opening)
+    """The product's texts, filled; long ones in a process, for the loop has others to serve.
+
+    Raises RenderingError, and OffloadError for a process that died.
+    """
+    kind = (name, reader.locale, reader.channel)
+    if kind not in _prepared and await asyncio.to_thread(prepare, name, reader):
+        _prepared.add(kind)
+    if weight(values) <= HEAVIEST:
+        return render(name, reader, values, opening=opening)
+    return await offload(render, name, reader, values, opening=opening)
+
+
+def weight(value: Any) -> int:
+    """About how long a value takes to be said: lines of lists count, and very long texts."""
+    match value:
+        case str():
+            return 1 + len(value) // _CHARACTERS
+        case Mapping():
+            return sum(weight(one) for one in value.values())
+        case list() | tuple():
+            return sum(weight(one) for one in value)
+    if is_dataclass(value):
+        return sum(weight(getattr(value, one.name)) for one in fields(value))
+    return 1
 
 
 async def _reworded(

@@ -13,7 +13,7 @@ from jobs.messaging.profile import profile_of
 from jobs.nurture.contacts.contact import load_contacts
 from jobs.nurture.core import end_reason
 from jobs.nurture.sending import Wanted, send
-from jobs.nurture.wording import offered_channels
+from jobs.nurture.wording import offered_channels, with_links
 
 _NAME = r"^[a-z][a-z0-9]*(_[a-z0-9]+)*$"
 VariableName = Annotated[str, Field(max_length=64, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
@@ -32,9 +32,9 @@ class OneOffStep(LegacyPayload):
     contact_id: UUID
     sequence_step: Annotated[int, Field(ge=0)] | Annotated[str, Field(min_length=1, max_length=100)]
     template: Annotated[str, Field(max_length=100, pattern=_NAME), AfterValidator(_of_sequences)]
-    personalization: dict[VariableName, Annotated[str, Field(max_length=2000)]] = Field(
-        default_factory=dict, max_length=50
-    )
+    personalization: Annotated[
+        dict[VariableName, Annotated[str, Field(max_length=2000)]], AfterValidator(with_links)
+    ] = Field(default_factory=dict, max_length=50)
     occasion: str = Field("", max_length=100)
 
 

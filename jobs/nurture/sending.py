@@ -10,7 +10,7 @@ from jobs.kit.sending import Check, Recording
 from jobs.messaging.catalogue import kind_of
 from jobs.messaging.core.channels import Channel
 from jobs.messaging.profile import Profile
-from jobs.messaging.writing import write_mail, write_sms, zone_of
+from jobs.messaging.writing import SmsTooLongError, write_mail, write_sms, zone_of
 from jobs.nurture.contacts.contact import Contact
 from jobs.nurture.core import StepChannel, StepState, in_order, route, skip_reason
 from jobs.nurture.personalising import rewording
@@ -58,7 +58,8 @@ async def send(
 ) -> Outcome:
     """Send it by the contact's channels; by the other where the provider refuses the address.
 
-    Raises Snooze through quiet hours, after what need not wait has left; and what sending raises.
+    Raises Snooze through quiet hours, after what need not wait has left; and what sending raises:
+    SmsTooLongError only where no mail left in the place of the SMS.
     """
     locale = contact.recipient.locale
     offered = await offered_channels(ctx.db, profile.tenant_id, wanted.template, locale)
@@ -70,13 +71,20 @@ async def send(
     is_quiet = profile.quiet_until(ctx.now(), zone_of(contact.recipient)) is not None
     order = in_order(choice.channels, waiting={"sms"} if is_quiet else ())
     results: dict[Channel, Result] = {}
+    too_long: SmsTooLongError | None = None
     for channel in order:
         last = recording if channel == order[-1] else None
-        results[channel] = await _send_by(ctx, channel, profile, contact, wanted, last)
+        try:
+            results[channel] = await _send_by(ctx, channel, profile, contact, wanted, last)
+        except SmsTooLongError as error:
+            ctx.log.warning("An SMS would be too long", reason=str(error))
+            results[channel], too_long = "unreachable", error
     recorder = order[-1]
     if choice.otherwise and "unreachable" in results.values():
         recorder = choice.otherwise
         results[recorder] = await _send_by(ctx, recorder, profile, contact, wanted, recording)
+    if too_long is not None and not any(map(_has_left, results.values())):
+        raise too_long
     return _outcome(ctx, wanted, results, is_recorded=_has_left(results[recorder]))
 
 
@@ -102,6 +110,8 @@ async def _send_by(
             receipt = await ctx.texter.send(
                 sms, key=wanted.key, recording=recording, check=wanted.check
             )
+    except SmsTooLongError:
+        raise
     except RecipientUnreachableError:
         return "unreachable"
     if receipt.status == "already_sent":

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from jobs.messaging.catalogue import UnknownTemplateError, declare, message
 from jobs.messaging.core.channels import CHANNELS, Channel
+from jobs.messaging.core.links import link_problems
 from jobs.messaging.rendering import is_built_in
 from jobs.nurture.sequences import queries
 
@@ -23,6 +24,17 @@ declare("nurture_first_visit", channels=CHANNELS, sample=_sample)
 declare("nurture_check_in", channels=CHANNELS, sample=_sample)
 # And whatever tenants make up: nurture_<name>.
 declare("nurture", channels=CHANNELS, sample=lambda _: {}, is_family=True)
+
+
+def with_links(values: dict[str, str]) -> dict[str, str]:
+    """The values, of which those are links that are called so: `booking_url`, `shop_link`.
+
+    Raises ValueError, which names them.
+    """
+    problems = [f"{name} {problem}" for name, problem in link_problems(values).items()]
+    if problems:
+        raise ValueError("; ".join(problems))
+    return values
 
 
 async def offered_channels(

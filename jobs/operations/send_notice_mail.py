@@ -5,18 +5,15 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from clients.errors import RequestRejectedError
-from clients.mail import Mail
 from jobs.kit import DeliveryReceipt, Exponential, JobContext, Payload, Retry, job
-from jobs.messaging import catalogue
-from jobs.messaging.core.colours import palette
+from jobs.messaging.catalogue import declare
+from jobs.messaging.house import write_house_mail
 from jobs.messaging.limits import MAIL_LIMITS
 from jobs.messaging.reading import Reader
-from jobs.messaging.rendering import RenderingError, render
 from jobs.operations import core
 
 _TEMPLATE = "admin_notice"
-_SAMPLED_AT = datetime(2026, 11, 30, 6, 30, tzinfo=UTC)
+SAMPLED_AT = datetime(2026, 11, 30, 6, 30, tzinfo=UTC)
 
 
 class NoticeMail(Payload):
@@ -50,40 +47,15 @@ async def send_notice_mail(ctx: JobContext, payload: NoticeMail) -> DeliveryRece
         environment=payload.environment,
         base=ctx.links,
     )
-    mail = _written(payload, values)
-    return await ctx.mailer.send(mail, key=payload.troubles[0].key)
-
-
-def _written(payload: NoticeMail, values: dict[str, Any]) -> Mail:
-    """It belongs to no tenant, so none has a say in how it looks."""
     reader = Reader(payload.language, payload.timezone, "email")
-    common = {
-        "name": "",
-        "tenant": payload.service,
-        "language": payload.language,
-        "unsubscribe_url": None,
-        "palette": palette(None),
-        "postal_address": "",
-    }
-    try:
-        rendered = render(_TEMPLATE, reader, {**values, **common})
-    except RenderingError as error:
-        raise RequestRejectedError(str(error)) from None
-    return Mail(
-        template=catalogue.kind_of(_TEMPLATE),
-        template_version=rendered.version,
-        to=payload.to,
-        subject=rendered.subject,
-        text=rendered.text,
-        html=rendered.html,
-        language=payload.language,
-    )
+    mail = await write_house_mail(ctx.offload, _TEMPLATE, payload.to, reader, values)
+    return await ctx.mailer.send(mail, key=payload.troubles[0].key)
 
 
 def _sample(locale: str) -> dict[str, Any]:
     del locale
     return core.mail_values(
-        (core.sample(_SAMPLED_AT),),
+        (core.sample(SAMPLED_AT),),
         more=0,
         service="worker-service",
         environment="production",
@@ -91,4 +63,4 @@ def _sample(locale: str) -> dict[str, Any]:
     )
 
 
-catalogue.declare(_TEMPLATE, channels={"email"}, sample=_sample)
+declare(_TEMPLATE, channels={"email"}, sample=_sample, is_tenants=False, has_way_out=False)

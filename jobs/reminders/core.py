@@ -16,6 +16,7 @@ LEADS: Final[Mapping[ReminderType, timedelta]] = MappingProxyType(
     {"24h": timedelta(hours=24), "3h": timedelta(hours=3)}
 )
 TEMPLATE: Final = "appointment_reminder"
+MOST_SEGMENTS: Final = 3  # of an SMS
 NO_ID: Final = UUID(int=0)
 LAST_ID: Final = UUID(int=(1 << 128) - 1)
 _EVERY = timedelta(hours=1)  # scans, when all is well

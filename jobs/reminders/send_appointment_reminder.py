@@ -1,6 +1,5 @@
 """Remind a customer of an appointment."""
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated, Any
@@ -16,14 +15,12 @@ from jobs.kit import Cancel, DeliveryReceipt, JobContext, LegacyPayload, RateLim
 from jobs.messaging.catalogue import kind_of
 from jobs.messaging.core.channels import CHANNELS, Channel, choose
 from jobs.messaging.core.recipient import Recipient
-from jobs.messaging.fitting import fitted
 from jobs.messaging.limits import SENDING_RETRY, SMS_LIMITS
 from jobs.messaging.profile import Profile, profile_of
 from jobs.messaging.writing import write_mail, write_sms
 from jobs.reminders import core, queries
 from jobs.reminders.core import Appointment, Reason, ReminderType
 
-_MOST_SEGMENTS = 3
 # Each run is of one channel, and counts there. With keys of their own: who fills the others' with
 # newsletters holds up no reminder.
 _LIMITS = tuple(
@@ -173,7 +170,6 @@ async def _send(
     values = core.values(appointment, payload.reminder_type, payload.message, ctx.now())
     if channel == "sms":
         sms = await write_sms(ctx, core.TEMPLATE, to, values)
-        sms = replace(sms, body=fitted(sms.body, segments=_MOST_SEGMENTS, transliterates=False))
         return await ctx.texter.send(sms, key=key, recording=recording, check=check)
     invitation = core.invitation(appointment, profile.tenant_name)
     mail = await write_mail(ctx, core.TEMPLATE, to, values, invitation=invitation)

@@ -88,3 +88,17 @@ async def test_what_there_is_not_is_told(cli: Cli) -> None:
     assert (channel.exit_code, version.exit_code) == (2, 2)
     assert "--channel: this message goes by email" in channel.stderr
     assert "say --tenant" in version.stderr
+
+
+async def test_a_tenants_mail_is_from_whom_the_settings_say(
+    cli: Cli, tenant: Tenant, tmp_path: Path
+) -> None:
+    await cli(
+        "preview", "payment_reminder", "--tenant", str(tenant.tenant_id), "--out", str(tmp_path)
+    )
+
+    eml = (tmp_path / "payment_reminder.en.eml").read_bytes()
+    message = message_from_bytes(eml, policy=policy.default)
+    (sender,) = message["From"].addresses
+    assert (sender.display_name, sender.addr_spec) == (tenant.name, "no-reply@deskhand.example")
+    assert message["List-Unsubscribe"] is None

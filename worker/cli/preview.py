@@ -8,7 +8,7 @@ from uuid import UUID
 import click
 
 from clients.errors import RequestRejectedError
-from clients.mail import Mail
+from clients.mail import Mail, Sender
 from clients.mime import written_message
 from clients.sms_text import length
 from jobs.kit import OffloadError, discover
@@ -16,11 +16,11 @@ from jobs.messaging import queries
 from jobs.messaging.catalogue import Message, UnknownTemplateError, message, messages
 from jobs.messaging.core.channels import CHANNELS, Channel
 from jobs.messaging.core.recipient import LOCALES
-from jobs.messaging.previewing import SOMEBODY, Preview, nobodys_profile, preview, problem_of
+from jobs.messaging.previewing import LINKS, SOMEBODY, Preview, nobodys_profile, preview, problem_of
 from jobs.messaging.profile import profile_of
 from jobs.messaging.rendering import RenderingError
 from jobs.messaging.sandbox import OverrideError
-from worker.cli.tools import NOT_FOUND, connected, fail, printable, run_async
+from worker.cli.tools import NOT_FOUND, connected, fail, printable, run_async, settings_or_exit
 from worker.clock import utc_now
 from worker.offload import Offloader
 
@@ -83,8 +83,11 @@ def preview_message(
 async def _made(
     declared: Message, language: str, channel: Channel, tenant: UUID | None, version: int | None
 ) -> Preview:
-    profile, override = nobodys_profile(language), None
+    profile, override, sender, links = nobodys_profile(language), None, SOMEBODY, LINKS
     if tenant is not None:
+        settings = settings_or_exit()
+        sender = Sender.parse(settings.email_from)
+        links = str(settings.public_url or settings.sidecar_url).rstrip("/")
         async with connected() as on:
             profile = await profile_of(on.db, tenant)
             key = queries.Key(declared.name, language, channel)
@@ -98,8 +101,10 @@ async def _made(
         channel=channel,
         profile=profile,
         override=override,
-        sender=SOMEBODY,
+        sender=sender,
         offload=Offloader(),
+        links=links,
+        written_at=utc_now(),
     )
 
 

@@ -52,7 +52,7 @@ class RecordedMailer:
             run=self.run,
             clock=self.clock,
             count=lambda status: self.meter.email(
-                provider=delivery.provider, template=delivery.template, status=status
+                provider=delivery.provider, template=mail.template, status=status
             ),
             recording=recording,
             check=check,
@@ -68,7 +68,7 @@ class RecordedMailer:
             key=key,
             recipient=recipient,
             channel="email",
-            template=mail.template,
+            template=mail.template_name or mail.template,
             template_version=mail.template_version,
             provider=self.provider.name,
             message_id=f"<{digest(tenant_id, key, recipient)}@{sender.domain}>",

@@ -39,7 +39,7 @@ class RecordedTexter:
             key=key,
             recipient=sms.to,
             channel="sms",
-            template=sms.template,
+            template=sms.template_name or sms.template,
             template_version=sms.template_version,
             provider=self.provider.name,
             message_id=digest(tenant_id, key, sms.to),
@@ -57,7 +57,7 @@ class RecordedTexter:
             run=self.run,
             clock=self.clock,
             count=lambda status: self.meter.sms(
-                provider=delivery.provider, template=delivery.template, status=status
+                provider=delivery.provider, template=sms.template, status=status
             ),
             recording=recording,
             check=check,

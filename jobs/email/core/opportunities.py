@@ -9,7 +9,8 @@ from zoneinfo import ZoneInfo
 
 from babel.dates import format_date, format_datetime
 
-from jobs.email.core.links import one_line, web_link
+from jobs.email.core.lines import one_line
+from jobs.messaging.core.links import web_link
 
 # A day without a zone is over when it is over everywhere; the last clocks are 12 hours behind UTC.
 _LAST_ZONE = timezone(timedelta(hours=-12))

@@ -8,8 +8,9 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from jobs.email.core.links import one_line, web_link
+from jobs.email.core.lines import one_line
 from jobs.email.core.opportunities import said_deadline
+from jobs.messaging.core.links import web_link
 
 # In the order in which a proposal goes through them. Those of the first group are still worked on,
 # those of the last are over.

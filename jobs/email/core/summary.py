@@ -8,10 +8,11 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from jobs.email.core.links import one_line, web_link
+from jobs.email.core.lines import one_line
 from jobs.email.core.opportunities import Opportunity, line, said_deadline
 from jobs.email.core.proposals import STATUSES, label
 from jobs.email.core.weeks import Week
+from jobs.messaging.core.links import web_link
 
 LISTED = 10  # lines of each kind, at most
 

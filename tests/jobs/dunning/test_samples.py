@@ -19,7 +19,8 @@ BARE: dict[str, Any] = {
 def rendered(locale: str, channel: Any, **changes: Any) -> Rendered:
     common = {
         "name": "Ayşe <b>Işık</b>", "tenant": "Oğulları & Co", "language": locale,
-        "unsubscribe_url": None, "postal_address": "", "palette": palette(None),
+        "unsubscribe_url": None, "postal_address": "", "reply_to": "a@b.example",
+        "palette": palette(None),
     }  # fmt: skip
     values = {**common, **payment_reminder(locale), **changes}
     return render("payment_reminder", Reader(locale, "Europe/Istanbul", channel), values)

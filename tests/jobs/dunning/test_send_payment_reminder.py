@@ -384,3 +384,17 @@ def test_the_run_is_one_for_an_invoice_and_a_stage() -> None:
 
     assert send_payment_reminder.key_of(payload) == (f"{ids['orgId']}:{ids['invoiceId']}:1")
     assert send_payment_reminder.queue == "dunning"
+
+
+async def test_a_number_without_end_is_cut_where_it_is_shown(
+    rig: Rig, db: "Pool", reminder: PaymentReminder
+) -> None:
+    await db.execute("update invoices set number = $1", "İ" * 3000)
+
+    (await rig.run(send_payment_reminder, reminder)).succeeded()
+
+    (sent,) = rig.mails
+    assert "İ" * 79 + "… numaralı faturanız 10 gündür gecikmede" in sent.mail.subject
+    assert len(sent.mail.subject) <= 200
+    assert "İ" * 99 + "…" in sent.mail.text
+    assert "İ" * 100 not in sent.mail.text

@@ -17,6 +17,7 @@ from jobs.kit import Cancel, JobContext, Snooze
 from jobs.messaging.core.channels import Channel
 from jobs.messaging.core.suppression import Suppression
 from jobs.messaging.profile import profile_of
+from jobs.messaging.writing import SmsTooLongError
 from tests.conftest import MakeContext, Tenant
 from tests.jobs.dunning.rows import (
     CONTACT,
@@ -237,3 +238,29 @@ async def test_whoever_wants_no_sms_is_reminded_by_mail(
         {"channel": "email", "status": "sent"},
     ]
     assert (len(rig.texts), len(rig.mails)) == (0, 1)
+
+
+@pytest.fixture
+def long_link(reminder: Reminder) -> Reminder:
+    """By SMS, with a link that fills more than an SMS."""
+    link = "https://pay.example/" + "x" * 700
+    by_sms = changed(reminder, channels=frozenset({"sms"}))
+    return replace(by_sms, values={**reminder.values, "payment_link": link})
+
+
+async def test_a_link_that_is_too_long_for_an_sms_goes_by_mail(
+    rig: "Rig", ctx: JobContext, long_link: Reminder
+) -> None:
+    assert await sent(ctx, long_link) == {"sms": "unreachable", "email": "sent"}
+    assert str(long_link.values["payment_link"]) in rig.mails[0].mail.text
+    assert rig.texts == []
+
+
+async def test_without_mail_a_link_that_is_too_long_is_an_error_that_names_it(
+    ctx: JobContext, db: "Pool", long_link: Reminder
+) -> None:
+    without = replace(long_link, contact=replace(long_link.contact, email=None))
+
+    with pytest.raises(SmsTooLongError, match="payment_reminder: payment_link: leaves no room"):
+        await sent(ctx, without)
+    assert await turns(db) == 0

@@ -57,6 +57,7 @@ def reminder(*notices: core.Opportunity, locale: str = "tr", report: str | None 
         "unsubscribe_url": "https://ours.example/unsubscribe/1",
         "palette": palette(None),
         "postal_address": "",
+        "reply_to": None,
     }
     return render("opportunity_reminder", Reader(locale, ZONE.key, "email"), values)
 

@@ -14,6 +14,7 @@ COMMON: dict[str, Any] = {
     "language": "tr",
     "unsubscribe_url": "https://ours.example/unsubscribe/1",
     "palette": palette(None),
+    "reply_to": "yardim@ours.example",
     "postal_address": "Bağdat Cad. 1, İstanbul",
 }
 MAIL = Reader("tr", "Europe/Istanbul", "email")

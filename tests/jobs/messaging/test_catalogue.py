@@ -2,8 +2,19 @@ from typing import Any
 
 import pytest
 
+from jobs.kit import discover
 from jobs.messaging import catalogue
-from jobs.messaging.catalogue import UnknownTemplateError, declare, kind_of, message, messages
+from jobs.messaging.catalogue import (
+    Enclosed,
+    UnknownTemplateError,
+    declare,
+    kind_of,
+    message,
+    messages,
+    spelt,
+)
+
+discover()  # before the catalogue is another one: what is declared is declared once
 
 
 @pytest.fixture(autouse=True)
@@ -49,6 +60,25 @@ def test_what_is_not_declared_is_told() -> None:
     for name in ("nothing", "", "nurture_", "nurture_../x"):
         with pytest.raises(UnknownTemplateError, match="there is no message"):
             message(name)
+
+
+def test_what_tenants_make_up_is_counted_under_its_family() -> None:
+    declare("nurture", channels={"email"}, sample=sample, is_family=True)
+    declare("nurture_known", channels={"sms"}, sample=sample)
+
+    assert kind_of("nurture_ayse_yilmaz_offer") == "nurture"
+    assert kind_of("nurture_known") == "nurture-known"
+    assert kind_of("nothing_of_ours") == "unknown"
+    assert spelt("nurture_spring_offer") == "nurture-spring-offer"
+
+
+def test_a_message_says_what_is_special_about_it() -> None:
+    declare("demand", channels={"email"}, sample=sample, has_way_out=False, most_segments=2)
+    declare("plain", channels={"email"}, sample=sample)
+
+    assert (message("demand").has_way_out, message("demand").most_segments) == (False, 2)
+    assert (message("plain").has_way_out, message("plain").is_tenants) == (True, True)
+    assert message("plain").enclosed("en", "Acme") == Enclosed()
 
 
 def test_a_family_is_whatever_begins_with_its_name() -> None:

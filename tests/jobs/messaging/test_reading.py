@@ -34,3 +34,10 @@ def test_each_rendering_has_its_own_reader() -> None:
         assert FILTERS["clock_time"](AT) == "01:30"
     with pytest.raises(LookupError):
         FILTERS["clock_time"](AT)
+
+
+def test_a_link_leads_to_pages_and_people() -> None:
+    for target in ("https://x.example/", "mailto:a@x.example", "tel:112", "#top"):
+        assert FILTERS["leading"](target) == target
+    with pytest.raises(ValueError, match="leads to no page"):
+        FILTERS["leading"]("javascript:alert(1)")

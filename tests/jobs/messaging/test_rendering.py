@@ -13,12 +13,14 @@ from jobs.messaging.catalogue import messages
 from jobs.messaging.core.colours import palette
 from jobs.messaging.reading import Reader
 from jobs.messaging.rendering import (
+    _TEMPLATES,
     RenderingError,
     built_in_version,
     inlined,
     is_built_in,
     mail_text,
     one_line,
+    prepare,
     render,
     render_part,
     sms_text,
@@ -207,3 +209,90 @@ def test_signs_that_nobody_sees_and_no_provider_takes_are_left_out() -> None:
     assert one_line("a\x07b \x00 c\n d") == "ab c d"
     assert mail_text("a\x07b\n\tc") == "ab\n\tc\n"
     assert sms_text("a\x07b\nc") == "ab\nc"
+
+
+def test_templates_are_compiled_beforehand_with_all_that_they_import() -> None:
+    assert prepare("payment_reminder", replace(MAIL, locale="en"))
+
+    files = {key[1] for key in _TEMPLATES.cache or ()}
+    for part in ("html.j2", "txt.j2", "subject.j2", "parts.j2"):
+        assert f"payment_reminder.en.{part}" in files
+    assert not prepare("nothing", MAIL)
+
+
+@pytest.mark.parametrize("locale", ["en", "tr"])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_subject_is_bounded_whatever_is_in_it(name: str, locale: str) -> None:
+    known = values(name, locale, tenant="Güneş " * 100, name="Ayşe " * 700)
+    texts = {
+        key: "👩\u200d👩\u200d👧" * 600
+        for key, value in known.items()
+        if isinstance(value, str) and key in {"invoice_number", "service", "pet", "title", "period"}
+    }
+
+    made = render(name, replace(MAIL, locale=locale), {**known, **texts})
+
+    assert len(made.subject) <= 200
+    assert "\u200d…" not in made.subject
+    assert "\u200d " not in made.subject
+
+
+@pytest.mark.parametrize("locale", ["en", "tr"])
+@pytest.mark.parametrize("name", NAMES)
+def test_nobody_is_asked_to_reply_where_nobody_reads_replies(name: str, locale: str) -> None:
+    reader = replace(MAIL, locale=locale)
+    told = {"en": re.compile(r"\brepl(y|ies|ying)\b"), "tr": re.compile(r"yanıt(?!sız)")}[locale]
+
+    without = render(name, reader, values(name, locale, reply_to=None))
+    with_one = render(name, reader, values(name, locale))
+
+    asks = name.startswith("nurture_") or name in {
+        "appointment_reminder",
+        "payment_reminder",
+        "welcome",
+    }
+    for part in ("text", "html"):
+        assert not told.search(getattr(without, part))
+        assert bool(told.search(getattr(with_one, part))) == asks
+    assert "\n\n\n" not in without.text
+
+
+@pytest.mark.parametrize("locale", ["en", "tr"])
+@pytest.mark.parametrize("tone", ["friendly", "firm", "final"])
+def test_each_tone_says_how_to_answer(locale: str, tone: str) -> None:
+    reader = replace(MAIL, locale=locale)
+    reach = {"en": "contact us", "tr": "bizimle iletişime geçin"}[locale]
+
+    without = render(
+        "payment_reminder", reader, values("payment_reminder", locale, tone=tone, reply_to=None)
+    )
+
+    assert reach in without.text
+    assert reach in without.html
+
+
+@pytest.mark.parametrize(
+    ("phone", "reply_to", "said"),
+    [
+        ("1", "a@x.example", "tell us by replying to this mail or by telephone."),
+        ("1", None, "tell us by telephone."),
+        (None, "a@x.example", "tell us by replying to this mail."),
+        (None, None, "please tell us."),
+    ],
+)
+def test_who_cannot_come_is_told_the_ways_there_are(
+    phone: str | None, reply_to: str | None, said: str
+) -> None:
+    known = values("appointment_reminder", "en", store_phone=phone, reply_to=reply_to)
+
+    assert said in render("appointment_reminder", replace(MAIL, locale="en"), known).text
+
+
+@pytest.mark.parametrize(
+    "url", ["javascript:alert(1)", " java\nscript:alert(1)", "data:text/html,x"]
+)
+def test_a_button_leads_to_a_page_or_nowhere(url: str) -> None:
+    for name, key in (("welcome", "sign_in_url"), ("nurture_welcome", "booking_url")):
+        with pytest.raises(RenderingError, match=r"html\.j2: a filter or an operation") as refused:
+            render(name, MAIL, values(name, **{key: url}))
+        assert "alert" not in str(refused.value)

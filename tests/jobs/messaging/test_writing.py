@@ -11,6 +11,7 @@ from pydantic import Field
 from clients.mail import Attachment, Mail
 from clients.sms import Sms
 from clients.sms_text import length
+from jobs.dunning.samples import payment_reminder
 from jobs.kit import JobContext, TenantPayload, job
 from jobs.messaging import queries
 from jobs.messaging.core.invitation import Invitation
@@ -178,8 +179,13 @@ async def test_a_user_has_a_way_out_already(
 async def test_what_has_to_arrive_shows_no_way_out(
     db: "asyncpg.Pool[asyncpg.Record]", rig: Rig, tenant: Tenant
 ) -> None:
-    mail = await mailed(rig, tenant, options={"unsubscribable": False})
+    values = {**payment_reminder("tr"), "amount": "1", "fees": None, "total": "1"}
+    key = Key("payment_reminder", "tr", "email")
+    await store(db, tenant.tenant_id, key, text="{{ amount }} {{ unsubscribe_url }}")
 
+    mail = await mailed(rig, tenant, template="payment_reminder", values={**values, "due_on": None})
+
+    assert mail.template_version == "tenant-1"
     assert mail.unsubscribe_url is None
     assert "Abonelikten" not in mail.text + mail.html
     assert await db.fetchval("select count(*) from unsubscribe_links") == 0
@@ -276,7 +282,11 @@ async def test_where_the_product_has_no_words_the_tenants_have_to_work(
         ({"recipient": {"locale": "de"}}, "message welcome: the recipient's locale is not one of"),
         ({"recipient": {"timezone": "X"}}, "the recipient's timezone: not a name"),
         ({"values": {}}, "message welcome: welcome.tr.txt.j2: there is no sign_in_url"),
-        ({"template": "nothing"}, "message nothing: there is no template nothing.tr.subject.j2"),
+        ({"template": "nothing"}, "there is no message 'nothing'"),
+        (
+            {"values": {"sign_in_url": "javascript:alert(1)"}},
+            "message welcome: sign_in_url: is an absolute http or https link",
+        ),
         ({"channel": "sms", "recipient": {"phone": None}}, "has no valid phone number"),
         ({"channel": "sms", "recipient": {"phone": "12"}}, "has no valid phone number"),
     ],
@@ -304,8 +314,47 @@ async def test_an_sms_goes_to_the_number_in_the_tenants_country(
     sms = await texted(rig, tenant)
 
     assert (sms.to, sms.sender) == ("+905321234567", "IGDIR")
-    assert (sms.template, sms.template_version) == ("nurture-hello", "tenant-1")
+    assert (sms.template, sms.template_version) == ("nurture", "tenant-1")
+    assert await db.fetchval("select template from deliveries") == "nurture-hello"
+    assert rig.counted.texts == [{"provider": "outbox", "template": "nurture", "status": "sent"}]
     assert sms.body == "Selam Ayse Isik"
+
+
+async def test_a_tenants_name_for_a_template_is_no_label_of_metrics(
+    db: "asyncpg.Pool[asyncpg.Record]", rig: Rig, tenant: Tenant
+) -> None:
+    key = Key("nurture_ayse_yilmaz", "tr", "email")
+    await store(db, tenant.tenant_id, key, subject="Selam", text="Selam")
+
+    mail = await mailed(rig, tenant, template="nurture_ayse_yilmaz")
+
+    assert mail.template == "nurture"
+    assert await db.fetchval("select template from deliveries") == "nurture-ayse-yilmaz"
+    assert {one["template"] for one in rig.counted.emails} == {"nurture"}
+
+
+async def test_a_link_that_leaves_no_room_in_an_sms_is_refused_by_its_name(
+    db: "asyncpg.Pool[asyncpg.Record]", rig: Rig, tenant: Tenant
+) -> None:
+    key = Key("nurture_hello", "tr", "sms")
+    await store(db, tenant.tenant_id, key, text="Selam {{ name }}: {{ shop_link }}")
+    values = {"shop_link": "https://shop.test/" + "ş" * 300}
+
+    ended = await rig.run(
+        write,
+        Wanted(
+            tenant_id=tenant.tenant_id,
+            channel="sms",
+            template="nurture_hello",
+            recipient={"phone": "+905321234567"},
+            values=values,
+        ),
+    )
+
+    dead = ended.dead()
+    assert dead.error_type == "SmsTooLongError"
+    assert dead.message.startswith("message nurture_hello: shop_link: leaves no room for words")
+    assert rig.texts == []
 
 
 async def test_an_sms_is_of_no_more_segments_than_are_worth_it(

@@ -185,3 +185,13 @@ def test_a_payload_that_does_not_fit_names_its_field(field: str, value: object) 
         send_step.validate({**payload, field: value})
 
     assert field.replace("S", "_s") in str(error.value)
+
+
+@pytest.mark.parametrize("url", ["javascript:alert(1)", "data:text/html,x", "book.example"])
+def test_a_link_is_one_of_the_web(tenant: Tenant, url: str) -> None:
+    given = legacy(tenant, UUID(int=1), personalization={"booking_url": url})
+
+    with pytest.raises(PayloadError, match="booking_url is an absolute http or https") as refused:
+        send_step.validate(given)
+
+    assert url not in str(refused.value)

@@ -21,6 +21,7 @@ COMMON = {
     "tenant": "Iğdır Yapı A.Ş.",
     "unsubscribe_url": "https://desk.example/unsubscribe/1",
     "postal_address": "",
+    "reply_to": None,
     "palette": {
         "accent": "#0b57d0",
         "link": "#0b57d0",

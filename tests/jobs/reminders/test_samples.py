@@ -31,6 +31,7 @@ def reminder(locale: str, channel: Channel, **given: Any) -> Rendered:
         "unsubscribe_url": "https://ours.example/unsubscribe/1",
         "palette": palette(None),
         "postal_address": "",
+        "reply_to": "a@b.example",
         **given,
     }
     return render("appointment_reminder", Reader(locale, ZONES[locale], channel), values)

@@ -462,6 +462,32 @@ async def test_who_is_not_reached_by_one_channel_is_by_the_other(
     assert (await sent_at(db, booking.appointment_id))["reminder_24h_sent_at"] == NOW
 
 
+async def test_a_text_with_a_link_that_no_sms_holds_goes_by_mail(
+    rig: Rig, db: "Db", booking: Booking
+) -> None:
+    text = "Haritası: https://maps.example/" + "x" * 600
+    reminder = booking.reminder(channel="sms", message=text)
+
+    ended = (await rig.run(send_appointment_reminder, reminder)).succeeded()
+
+    assert ended == {"channel": "email", "status": "sent"}
+    assert text in rig.mails[0].mail.text
+
+
+async def test_where_there_is_no_mail_such_a_text_is_a_dead_letter_that_names_it(
+    rig: Rig, db: "Db", tenant: Tenant
+) -> None:
+    booking = await book(db, tenant, email=None)
+    text = "Haritası: https://maps.example/" + "x" * 600
+
+    ended = await rig.run(send_appointment_reminder, booking.reminder(channel="sms", message=text))
+
+    assert ended.dead().message.startswith(
+        "message appointment_reminder: text: leaves no room for words in the 3 segments"
+    )
+    assert ended.dead().error_type == "SmsTooLongError"
+
+
 async def test_who_wants_no_more_sms_gets_a_mail(rig: Rig, db: "Db", booking: Booking) -> None:
     await db.execute(
         "insert into suppressions (tenant_id, channel, address, reason)"

@@ -5,10 +5,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Literal
 from uuid import UUID, uuid4
 
-from pydantic import AwareDatetime, Field, field_validator
+from pydantic import AfterValidator, AwareDatetime, Field, field_validator
 
 from jobs.nurture.core import Step
 from jobs.nurture.sequences import queries
+from jobs.nurture.wording import with_links
 from worker.sidecar.api.operation import Answered, Body, Change, Parameters
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ Event = Literal["reply", "conversion", "unsubscribe"]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 ValueName = Annotated[str, Field(max_length=64, pattern=r"^[a-z_][a-z0-9_]*$")]
 Value = Annotated[str, Field(max_length=500)]
-Values = Annotated[dict[ValueName, Value], Field(max_length=20)]
+Values = Annotated[dict[ValueName, Value], Field(max_length=20), AfterValidator(with_links)]
 ExitOn = Annotated[list[Event], Field(max_length=3)]
 
 

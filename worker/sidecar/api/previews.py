@@ -12,13 +12,12 @@ from jobs.kit import OffloadError
 from jobs.messaging import previewing, queries
 from jobs.messaging.catalogue import message
 from jobs.messaging.core.channels import Channel
-from jobs.messaging.profile import Profile, profile_of
 from jobs.messaging.rendering import RenderingError
 from jobs.messaging.sandbox import OverrideError
 from worker.sidecar.access.principal import Role
 from worker.sidecar.api.errors import ApiError, invalid, not_found
 from worker.sidecar.api.operation import Answered, Call, Parameters, operation
-from worker.sidecar.api.template_checks import refusal
+from worker.sidecar.api.template_checks import profile_for, refusal
 from worker.sidecar.api.templates import Language, Name, key_of
 
 # A mail is shown as it is: without scripts, forms, and whatever it would fetch.
@@ -124,7 +123,7 @@ async def _preview(call: Call[PreviewQuery, None]) -> previewing.Preview:
             raise invalid({"tenant_id": "say whose version"}, where="query")
         profile = previewing.nobodys_profile(asked.language)
     else:
-        profile = await _profile(call, tenant_id)
+        profile = await profile_for(call.services, tenant_id)
         found = await queries.version(db, tenant_id, key, asked.version)
         if found is None and asked.version is not None:
             raise not_found("version")
@@ -138,15 +137,10 @@ async def _preview(call: Call[PreviewQuery, None]) -> previewing.Preview:
             override=override,
             sender=call.services.sender,
             offload=call.services.offload,
+            links=call.services.links,
+            written_at=call.services.clock(),
         )
     except (OverrideError, OffloadError) as error:
         raise (refusal(override, error) if override else invalid({"name": str(error)})) from None
     except (RenderingError, RequestRejectedError) as error:
         raise ApiError(422, "invalid", str(error)) from None
-
-
-async def _profile(call: Call[PreviewQuery, None], tenant_id: UUID) -> Profile:
-    try:
-        return await profile_of(call.services.db, tenant_id)
-    except RequestRejectedError:
-        raise not_found("tenant") from None

@@ -31,6 +31,7 @@ class Services:
     rates: Rates
     offload: Offload
     sender: Sender
+    links: str
 
     @classmethod
     def of(
@@ -50,4 +51,5 @@ class Services:
             rates=rates,
             offload=resources.offload,
             sender=resources.sender,
+            links=resources.links,
         )

@@ -170,12 +170,14 @@ async def list_template_versions(call: Call[VersionsQuery, None]) -> Page[Versio
     summary="Give a template a tenant's own words, from now on.",
 )
 async def store_template_version(call: Call[OneTemplate, NewVersion]) -> Stored:
-    """They are tried with sample values first, and refused when they ask for what is not there."""
+    """They are tried with sample values first, and refused when they ask for what is not there, or
+    hide the way out of mails that have one.
+    """
     asked = call.body
     tenant_id = tenant_of(call, asked.tenant_id)
     key = key_of(call.parameters.name, asked.language, asked.channel)
     override = Override(version=1, subject=asked.subject, text=asked.text, html=asked.html)
-    await check(call.services, key, override)
+    await check(call.services, tenant_id, key, override)
     try:
         async with audited(call, targets=[tenant_id, *key]) as connection:
             version = await queries.store_override(
@@ -204,9 +206,14 @@ async def store_template_version(call: Call[OneTemplate, NewVersion]) -> Stored:
     summary="Have another version of a tenant's own words take effect.",
 )
 async def activate_template(call: Call[OneTemplate, WhichVersion]) -> Stored:
+    """It is tried as a new one is: what was good once may lack what is asked for by now."""
     asked = call.body
     tenant_id = tenant_of(call, asked.tenant_id)
     key = key_of(call.parameters.name, asked.language, asked.channel)
+    known = await queries.version(call.services.db, tenant_id, key, asked.version)
+    if known is None:
+        raise not_found("version")
+    await check(call.services, tenant_id, key, known.override)
     async with audited(call, targets=[tenant_id, *key, asked.version]) as connection:
         if not await queries.activate(connection, tenant_id, key, asked.version):
             raise not_found("version")

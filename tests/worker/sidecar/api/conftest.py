@@ -127,6 +127,7 @@ async def serve(
                     rates=Rates(),
                     offload=Offloader(),
                     sender=Sender.parse(made.email_from),
+                    links="https://ours.example",
                 )
                 await stack.enter_async_context(api.serving(services))
             url = f"http://127.0.0.1:{sidecar.port}/api/v1"

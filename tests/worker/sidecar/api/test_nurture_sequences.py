@@ -124,6 +124,8 @@ async def test_of_two_who_edit_the_same_version_the_second_is_told(
         ({"steps": [{**STEPS[0], "template": "nurture_unknown"}]}, "steps.0.template"),
         ({"steps": [{**STEPS[0], "template": "nowhere"}]}, "steps.0.template"),
         ({"values": {}}, "steps.0.template"),
+        ({"values": {"booking_url": "javascript:alert(1)"}}, "values"),
+        ({"values": {**BOOKING, "shop_link": "data:text/html,x"}}, "values"),
         ({"steps": [{**STEPS[0], "step_id": str(uuid4())}]}, "steps"),
         ({"steps": [{**STEPS[0], "delay_seconds": -1}]}, "steps.0.delay_seconds"),
         ({"steps": [{**STEPS[0], "channel": "pigeon"}]}, "steps.0.channel"),

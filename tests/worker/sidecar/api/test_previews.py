@@ -128,3 +128,11 @@ async def test_a_tenant_is_shown_its_own_words_alone(
 
     assert mine.json()["text"].startswith("ours")
     assert theirs.status_code == 404
+
+
+async def test_what_has_to_arrive_is_shown_without_a_way_out(http: httpx.AsyncClient) -> None:
+    demand = (await http.get("/templates/payment_reminder/preview")).json()
+    welcome = (await http.get("/templates/welcome/preview")).json()
+
+    assert "nsubscribe" not in demand["text"] + demand["html"]
+    assert "Unsubscribe: https://" in welcome["text"]

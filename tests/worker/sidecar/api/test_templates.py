@@ -37,7 +37,15 @@ async def test_the_list_tells_what_a_template_may_ask_for(http: httpx.AsyncClien
         "kind": "welcome",
         "channels": ["email"],
         "languages": ["en", "tr"],
-        "names": ["language", "name", "sign_in_url", "tenant", "unsubscribe_url"],
+        "names": [
+            "language",
+            "name",
+            "postal_address",
+            "reply_to",
+            "sign_in_url",
+            "tenant",
+            "unsubscribe_url",
+        ],
         "active": [],
     }
 
@@ -155,3 +163,73 @@ async def test_whoever_is_bound_to_no_tenant_has_to_say_which(http: httpx.AsyncC
     reply = await http.post("/templates/welcome/versions", json=WORDS)
 
     assert reply.json()["error"]["fields"] == {"tenant_id": "say whose templates"}
+
+
+PAGE = "<html><body><p>{{ tenant }}</p>%s</body></html>"
+WAY_OUT = '<a href="{{ unsubscribe_url }}">x</a>'
+
+
+async def test_the_senders_address_is_the_tenants_own(
+    http: httpx.AsyncClient, db: "asyncpg.Pool[asyncpg.Record]", tenant: Tenant
+) -> None:
+    without = await stored(http, tenant.tenant_id, text=None, html=PAGE % WAY_OUT)
+    await db.execute(
+        "insert into messaging_profiles (tenant_id, postal_address) values ($1, 'Cadde 1, İzmir')",
+        tenant.tenant_id,
+    )
+    refused = await stored(http, tenant.tenant_id, text=None, html=PAGE % WAY_OUT)
+    written = await stored(
+        http, tenant.tenant_id, text=None, html=PAGE % f"<p>Cadde 1<br>İzmir</p>{WAY_OUT}"
+    )
+
+    assert (without.status_code, written.status_code) == (201, 201)
+    assert "postal address" in refused.json()["error"]["fields"]["html"]
+
+
+async def test_a_page_that_hides_its_way_out_is_refused(
+    http: httpx.AsyncClient, tenant: Tenant
+) -> None:
+    hidden = PAGE % f'<div style="display:none">{WAY_OUT}</div>'
+
+    refused = await stored(http, tenant.tenant_id, html=hidden)
+
+    assert refused.status_code == 422
+    assert "no link to unsubscribe" in refused.json()["error"]["fields"]["html"]
+
+
+async def test_a_demand_for_payment_needs_no_way_out(
+    http: httpx.AsyncClient, tenant: Tenant
+) -> None:
+    body = {**WORDS, "tenant_id": str(tenant.tenant_id), "html": PAGE % "", "text": None}
+
+    made = await http.post("/templates/payment_reminder/versions", json=body)
+
+    assert made.status_code == 201
+
+
+async def test_an_older_version_is_tried_again(
+    http: httpx.AsyncClient, db: "asyncpg.Pool[asyncpg.Record]", tenant: Tenant
+) -> None:
+    await stored(http, tenant.tenant_id)
+    await stored(http, tenant.tenant_id, text="b")
+    await db.execute("update message_templates set html = $1 where version = 1", PAGE % "")
+    which = {"tenant_id": str(tenant.tenant_id), "language": "tr", "channel": "email"}
+
+    refused = await http.post("/templates/welcome/activate", json={**which, "version": 1})
+
+    assert refused.status_code == 422
+    assert list(refused.json()["error"]["fields"]) == ["html"]
+    active = await queries.active_override(db, tenant.tenant_id, KEY)
+    assert active is not None
+    assert active.version == 2
+
+
+async def test_the_products_own_notices_have_no_words_of_tenants(
+    http: httpx.AsyncClient, tenant: Tenant
+) -> None:
+    body = {**WORDS, "tenant_id": str(tenant.tenant_id)}
+
+    refused = await http.post("/templates/admin_notice/versions", json=body)
+
+    assert (refused.status_code, code_of(refused)) == (422, "invalid")
+    assert "no tenant words it" in refused.json()["error"]["message"]
