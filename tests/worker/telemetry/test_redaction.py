@@ -122,6 +122,7 @@ def test_objects_show_only_what_they_would_print() -> None:
         "sender": None,
         "event": None,
         "template_version": "",
+        "template_name": "",
     }
     assert redact(ValueError("bad ada@example.com")) == {
         "type": "ValueError",
