@@ -195,18 +195,25 @@ class Sending:
         """What the job records of it is true exactly when the delivery is."""
         now = self.clock()
         if self.recording is None:
-            await queries.mark_sent(self.db, self.delivery, provider_id, now)
+            is_news = await queries.mark_sent(self.db, self.delivery, provider_id, now)
+            self._count_sent(is_news=is_news)
         else:
             try:
                 async with self.db.acquire() as connection, connection.transaction():
-                    await queries.mark_sent(connection, self.delivery, provider_id, now)
+                    is_news = await queries.mark_sent(connection, self.delivery, provider_id, now)
                     await self.recording(connection)
             except Exception:
                 # It did leave: the next attempt is to record that, and not to be in doubt.
-                await queries.mark_sent(self.db, self.delivery, provider_id, now)
+                is_news = await queries.mark_sent(self.db, self.delivery, provider_id, now)
+                self._count_sent(is_news=is_news)
                 raise
-        self.count("sent")
+            self._count_sent(is_news=is_news)
         return DeliveryReceipt("sent", self.delivery.message_id, self.delivery.provider)
+
+    def _count_sent(self, *, is_news: bool) -> None:
+        """Once: an event that was here before the answer has counted it."""
+        if is_news:
+            self.count("sent")
 
     async def _already_sent(self, found: Found) -> DeliveryReceipt:
         """Recorded again: an attempt before this one may have learnt of it from the provider."""
