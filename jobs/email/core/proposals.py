@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from jobs.email.core.links import one_line, web_link
 from jobs.email.core.opportunities import said_deadline
+from jobs.messaging.core.recipient import person_name
 
 # In the order in which a proposal goes through them. Those of the first group are still worked on,
 # those of the last are over.
@@ -82,7 +83,7 @@ def notification_values(change: Change, *, zone: ZoneInfo, locale: str) -> dict[
         "status_before": change.from_status and label(change.from_status, locale),
         "status_now": label(change.to_status, locale),
         "changes": since,
-        "changed_by": one_line(change.changed_by or ""),
+        "changed_by": person_name(change.changed_by or ""),
         "changed_at": change.changed_at,
         "deadline": said_deadline(change.due_at, change.due_on, zone=zone, locale=locale)
         if is_due
