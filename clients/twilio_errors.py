@@ -9,6 +9,7 @@ from types import MappingProxyType
 import httpx
 
 from clients.errors import (
+    AccountRefusedError,
     DeliveryUnknownError,
     RecipientOptedOutError,
     RecipientUnreachableError,
@@ -22,6 +23,7 @@ from clients.mail import without_addresses
 
 _UNAUTHORIZED, _THROTTLED, _REQUEST_TIMEOUT = 401, 429, 408
 _OPTED_OUT = 21610
+_OF_ACCOUNT = frozenset({20003, 20404, 70004})  # of _SETTINGS: nothing at all is taken from us
 _DIGITS = 5  # of a number or word; one with more is told to nobody
 _NUMBER = re.compile(r"[+(]*\d(?:[\s().\-/]{0,3}\d)*")  # its digits may stand in groups
 # Nothing is wrong with the SMS: somebody has to set something right, and then it can be sent.
@@ -72,7 +74,8 @@ def refusal(reply: httpx.Response) -> ServiceError:
 
 def _by_code(code: int, named: str, words: str) -> ServiceError:
     if code in _SETTINGS:
-        return ServiceUnavailableError(f"{named}: {_SETTINGS[code]}")
+        kind = AccountRefusedError if code in _OF_ACCOUNT else ServiceUnavailableError
+        return kind(f"{named}: {_SETTINGS[code]}")
     if code == _OPTED_OUT:
         return RecipientOptedOutError(f"{named}: the recipient replied STOP")
     if code in _UNREACHABLE:
