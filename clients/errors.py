@@ -3,6 +3,7 @@
 ServiceError
 ├── ServiceUnavailableError   try again later: transport, 5xx (`retry_after` if told)
 │   ├── ThrottledError        it was asked too often (429): everybody has to be slower
+│   ├── AccountRefusedError   it takes nothing from us: somebody has to correct the settings
 │   └── DeliveryUnknownError  it may have left the house: trying again could do it twice
 └── RequestRejectedError      the same request will be refused again: trying again is of no use
     └── RecipientUnreachableError    this address or number takes none; another one may
@@ -26,6 +27,10 @@ class ServiceUnavailableError(ServiceError):
 
 class ThrottledError(ServiceUnavailableError):
     """The service did nothing but say that it is asked too often."""
+
+
+class AccountRefusedError(ServiceUnavailableError):
+    """The service refuses our key or account, whatever is asked and for whomever."""
 
 
 class DeliveryUnknownError(ServiceUnavailableError):

@@ -5,13 +5,19 @@ import base64
 import json
 import re
 from dataclasses import KW_ONLY, dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
 import httpx
 from pydantic import BaseModel, ConfigDict, SecretStr, field_validator
 
-from clients.errors import RecipientUnreachableError, RequestRejectedError
+from clients.errors import (
+    AccountRefusedError,
+    RecipientUnreachableError,
+    RequestRejectedError,
+    ServiceError,
+)
 from clients.handover import Before, nothing
 from clients.http import TRANSIENT, request
 from clients.mail import Mail, Sender, ascii_address, list_headers, without_addresses
@@ -80,7 +86,7 @@ class SendGrid:
             "POST",
             f"{self.settings.url.rstrip('/')}/v3/mail/send",
             explain=_reasons,
-            judge=_of_recipient,
+            judge=partial(_judged, is_our_sender=_is_ours(mail, self.sender)),
             delivers=True,
             transient=TRANSIENT | _ADVICE.keys(),
             content=body,
@@ -139,6 +145,18 @@ def _body(mail: Mail, sender: Sender, message_id: str) -> bytes:
             "the mail cannot be sent: attachments: with them it is larger than 30 MB"
         )
     return written
+
+
+def _is_ours(mail: Mail, sender: Sender) -> bool:
+    """Is it from the address of the settings, and not from a tenant's own?"""
+    return mail.sender is None or mail.sender.address == sender.address
+
+
+def _judged(reply: httpx.Response, *, is_our_sender: bool) -> ServiceError | None:
+    """403 may be about the sender: a tenant's that is not verified stops no other tenant's mail."""
+    if reply.status_code == _UNAUTHORIZED or (reply.status_code == _FORBIDDEN and is_our_sender):
+        return AccountRefusedError(f"SendGrid answered {reply.status_code}: {_reasons(reply)}")
+    return _of_recipient(reply)
 
 
 def _of_recipient(reply: httpx.Response) -> RecipientUnreachableError | None:

@@ -32,10 +32,13 @@ _TEMPORARY = range(400, 500)
 _DONE, _GO_ON, _CLOSING = 250, 354, 421
 _TO_RCPT = 1
 _EXPECTED = ({_DONE}, {_DONE, 251}, {_GO_ON})  # to MAIL, RCPT, DATA; 251: it will forward
-# RFC 5321 4.2.3, and RFC 3463 with the reason behind it.
-_NO_MAILBOX = frozenset({550, 551, 553})
-_STATUS = re.compile(r"5\.\d{1,3}\.\d{1,3}")
-_DISABLED = "5.2.1"
+# RFC 3463 (and 7505) where it is the mailbox: there is none, or it moved, is disabled or full, or
+# its domain takes no mail. 5.1.7 and 5.1.8 are of the sender, 5.7 of what the relay thinks of us.
+_STATUS = re.compile(r"5\.\d{1,3}\.\d{1,3}\b")
+_OF_ADDRESS = frozenset(
+    {"5.1.0", "5.1.1", "5.1.2", "5.1.3", "5.1.4", "5.1.6", "5.1.10", "5.2.0", "5.2.1", "5.2.2"}
+)
+_NOT_LOCAL = 551  # RFC 5321 4.2.3: the only code that says so by itself
 _QUEUE_ID = re.compile(r"\bqueued as (\S+)", re.IGNORECASE)
 
 
@@ -225,7 +228,7 @@ def _refusal(
     answer = f"{reply.code} {without_addresses(reply.text)}"
     if reply.code in _LOGIN_TROUBLE:
         return ServiceUnavailableError(f"the mail relay wants another login: {answer}")
-    if is_recipient and _is_of_address(reply):
+    if is_recipient and reply.code in _PERMANENT and _is_of_address(reply):
         return RecipientUnreachableError(f"no mail reaches this address: {answer}")
     if reply.code in _PERMANENT:
         return RequestRejectedError(f"the mail relay refused the mail: {answer}")
@@ -239,11 +242,9 @@ def _gone(error: ConnectionGoneError) -> ServiceUnavailableError:
 
 
 def _is_of_address(reply: Reply) -> bool:
-    """Is it the mailbox, and not what the relay thinks of us? RFC 3463 tells, where it is used."""
+    """Is it the mailbox, and not what the relay thinks of us? 550 alone may be either."""
     status = _STATUS.match(reply.text)
-    return reply.code in _NO_MAILBOX and (
-        status is None or status[0].startswith("5.1.") or status[0] == _DISABLED
-    )
+    return status[0] in _OF_ADDRESS if status else reply.code == _NOT_LOCAL
 
 
 def _reason(error: Exception) -> str:

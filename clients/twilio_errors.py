@@ -3,11 +3,13 @@
 The codes of its error dictionary (twilio.com/docs/api/errors), by what can be done about them.
 """
 
+import re
 from types import MappingProxyType
 
 import httpx
 
 from clients.errors import (
+    AccountRefusedError,
     DeliveryUnknownError,
     RecipientOptedOutError,
     RecipientUnreachableError,
@@ -21,7 +23,9 @@ from clients.mail import without_addresses
 
 _UNAUTHORIZED, _THROTTLED, _REQUEST_TIMEOUT = 401, 429, 408
 _OPTED_OUT = 21610
-_DIGITS = 5  # of a word; one with more is told to nobody
+_OF_ACCOUNT = frozenset({20003, 20404, 70004})  # of _SETTINGS: nothing at all is taken from us
+_DIGITS = 5  # of a number or word; one with more is told to nobody
+_NUMBER = re.compile(r"[+(]*\d(?:[\s().\-/]{0,3}\d)*")  # its digits may stand in groups
 # Nothing is wrong with the SMS: somebody has to set something right, and then it can be sent.
 _SETTINGS = MappingProxyType(
     {
@@ -70,7 +74,8 @@ def refusal(reply: httpx.Response) -> ServiceError:
 
 def _by_code(code: int, named: str, words: str) -> ServiceError:
     if code in _SETTINGS:
-        return ServiceUnavailableError(f"{named}: {_SETTINGS[code]}")
+        kind = AccountRefusedError if code in _OF_ACCOUNT else ServiceUnavailableError
+        return kind(f"{named}: {_SETTINGS[code]}")
     if code == _OPTED_OUT:
         return RecipientOptedOutError(f"{named}: the recipient replied STOP")
     if code in _UNREACHABLE:
@@ -92,8 +97,14 @@ def _told(reply: httpx.Response) -> tuple[int, str]:
 
 
 def _without_numbers(words: str) -> str:
-    shown = [
-        "(number)" if sum(one.isdigit() for one in word) > _DIGITS else word
-        for word in without_addresses(words).split()
-    ]
-    return " ".join(shown)
+    """Numbers also as people write them, +90 (532) 123-45-67; and ids, which have digits too."""
+    known = " ".join(map(_without_id, without_addresses(words).split()))
+    return _NUMBER.sub(lambda found: _hidden(found[0]), known)
+
+
+def _without_id(word: str) -> str:
+    return _hidden(word) if word.isalnum() else word
+
+
+def _hidden(text: str) -> str:
+    return "(number)" if sum(one.isdigit() for one in text) > _DIGITS else text

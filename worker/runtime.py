@@ -36,6 +36,7 @@ from worker.schedules import Plan, Scheduler, plans_of, reports
 from worker.schedules.figures import CronRefresh
 from worker.schedules.queries import forget_unseen
 from worker.settings import Settings, SettingsError
+from worker.settings_hints import hints
 from worker.sidecar.api.app import Api
 from worker.sidecar.api.services import Services
 from worker.sidecar.app import Sidecar
@@ -69,6 +70,8 @@ async def startup(ctx: dict[str, Any]) -> None:
     # Burst mode ends when the queues are empty: whatever else is due is for others.
     looks_out = not ctx.get("is_burst")
     has_schedules = ctx["settings"].scheduler and looks_out
+    for hint in hints(ctx["settings"]):
+        _log.warning(hint)
     opened = open_runtime(
         ctx["settings"], ctx["redis"], member, has_schedules=has_schedules, looks_out=looks_out
     )

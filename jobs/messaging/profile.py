@@ -10,6 +10,7 @@ from clients.errors import RequestRejectedError
 from clients.mail import Sender
 from jobs.messaging import queries
 from jobs.messaging.core.quiet_hours import quiet_until
+from jobs.messaging.core.recipient import on_one_line
 
 if TYPE_CHECKING:
     import asyncpg
@@ -52,14 +53,14 @@ async def profile_of(db: "asyncpg.Pool[asyncpg.Record]", tenant_id: UUID) -> Pro
         raise RequestRejectedError("there is no such tenant any more")
     return Profile(
         tenant_id=tenant_id,
-        tenant_name=" ".join(row.tenant_name.split()),
+        tenant_name=on_one_line(row.tenant_name),
         locale=row.locale,
         timezone=row.timezone,
         sender=_sender(row.email_from),
         reply_to=(row.reply_to or "").strip() or None,
         sms_sender=row.sms_from,
         country=row.country,
-        postal_address=" ".join((row.postal_address or "").split()),
+        postal_address=on_one_line(row.postal_address or ""),
         accent=row.accent,
         quiet_from=row.quiet_from,
         quiet_to=row.quiet_to,

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from jobs.messaging.core.channels import CHANNELS, Channel
 from jobs.messaging.core.invitation import Invitation
+from jobs.messaging.core.recipient import person_name
 
 ReminderType = Literal["24h", "3h"]
 LEADS: Final[Mapping[ReminderType, timedelta]] = MappingProxyType(
@@ -190,7 +191,7 @@ def values(
         "is_elsewhere": starts_at.astimezone(there).utcoffset()
         != starts_at.astimezone(here).utcoffset(),
         "service": appointment.service,
-        "pet": appointment.pet,
+        "pet": person_name(appointment.pet or "") or None,
         "store": appointment.store,
         "store_address": appointment.store_address,
         "store_phone": appointment.store_phone,
@@ -201,7 +202,8 @@ def values(
 def invitation(appointment: Appointment, tenant: str) -> Invitation:
     """What makes the appointment appear in the contact's calendar, once however often it comes."""
     what = appointment.service or {"en": "Appointment", "tr": "Randevu"}[appointment.locale]
-    whom = f" ({appointment.pet})" if appointment.pet else ""
+    pet = person_name(appointment.pet or "")
+    whom = f" ({pet})" if pet else ""
     where = (appointment.store, appointment.store_address)
     return Invitation(
         uid=f"appointment-{appointment.appointment_id}@deskhand",

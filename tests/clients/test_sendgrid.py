@@ -9,6 +9,7 @@ from aiohttp import web
 from pydantic import SecretStr, ValidationError
 
 from clients.errors import (
+    AccountRefusedError,
     DeliveryUnknownError,
     RecipientUnreachableError,
     RequestRejectedError,
@@ -187,7 +188,7 @@ async def test_spent_credits_name_what_to_look_at(
 
     error = await refused(sendgrid)
 
-    assert type(error) is ServiceUnavailableError
+    assert type(error) is AccountRefusedError
     assert "check SENDGRID_API_KEY and the account's credits" in str(error)
 
 
@@ -198,8 +199,22 @@ async def test_an_unverified_sender_names_the_settings(
 
     error = await refused(sendgrid)
 
-    assert type(error) is ServiceUnavailableError
+    assert type(error) is AccountRefusedError
     assert "EMAIL_FROM, or of the tenant's email_from, is a verified sender" in str(error)
+
+
+async def test_a_tenants_unverified_sender_is_no_trouble_of_the_account(
+    server: SendGridServer, sendgrid: SendGrid
+) -> None:
+    server.verified_domains = {SENDER.domain}
+    own = Sender.parse("Anadolu <bilgi@anadolu.example>")
+
+    with pytest.raises(ServiceUnavailableError) as error:
+        await sendgrid.send(replace(MAIL, sender=own), message_id=MESSAGE_ID)
+
+    assert type(error.value) is ServiceUnavailableError
+    assert "tenant's email_from, is a verified sender" in str(error.value)
+    await sendgrid.send(replace(MAIL, sender=replace(SENDER, name="X")), message_id=MESSAGE_ID)
 
 
 @pytest.mark.parametrize("kind", ["drops", "hangs"])

@@ -8,6 +8,7 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from clients.errors import (
+    AccountRefusedError,
     DeliveryUnknownError,
     RecipientOptedOutError,
     RecipientUnreachableError,
@@ -143,7 +144,7 @@ async def test_a_wrong_token_names_its_setting(
     wrong = {"auth_token": SecretStr("wrong-horse")}
     error = await refused(Twilio(settings.model_copy(update=wrong), http=http))
 
-    assert type(error) is ServiceUnavailableError
+    assert type(error) is AccountRefusedError
     assert "TWILIO_AUTH_TOKEN" in str(error)
     assert "wrong-horse" not in str(error)
 
@@ -155,6 +156,7 @@ async def test_a_wrong_account_names_its_setting(
 
     error = await refused(Twilio(settings.model_copy(update=wrong), http=http))
 
+    assert type(error) is AccountRefusedError
     assert "check TWILIO_ACCOUNT_SID" in str(error)
 
 

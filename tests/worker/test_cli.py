@@ -306,6 +306,13 @@ async def test_config_check_says_what_is_off(cli: Cli) -> None:
     assert result.stdout.endswith("the settings are valid\n")
 
 
+async def test_config_check_says_what_customers_would_miss(cli: Cli) -> None:
+    result = await cli("config", "check", EMAIL_PROVIDER="smtp", SMTP_HOST="relay.example")
+
+    assert result.exit_code == 0
+    assert "PUBLIC_URL is not set: the links in mails, unsubscribing too, lead to" in result.stdout
+
+
 async def test_config_check_names_every_wrong_setting_and_no_value(cli: Cli) -> None:
     wrong = {"PORT": "much", "WORKER_QUEUES": "none", "SENTRY_DSN": "s3cret"}
 

@@ -128,6 +128,57 @@ async def test_a_slow_twin_may_still_say_that_it_was_sent(house: House) -> None:
     assert len(house.relay.messages) == 1
 
 
+async def test_a_mail_of_which_an_event_told_before_its_answer_is_not_counted_again(
+    house: House,
+) -> None:
+    async def event_comes(transport: asyncio.Transport) -> None:
+        await house.db.execute("update deliveries set status = 'sent', provider_id = 'theirs'")
+
+    house.relay.on_data = event_comes
+
+    receipt = await house.mailer().send(MAIL, key=KEY)
+
+    assert receipt.status == "sent"
+    assert (await house.row())["provider_id"] == "Q1"
+    assert house.counter.statuses == []  # whoever changed the row has counted it
+
+
+async def test_one_that_is_recorded_while_the_event_is_waits_for_it_and_is_not_counted(
+    house: House,
+) -> None:
+    answered = asyncio.Event()
+
+    async def answer(transport: asyncio.Transport) -> None:
+        await answered.wait()
+
+    house.relay.on_data = answer
+    sending = asyncio.create_task(house.mailer().send(MAIL, key=KEY))
+    while await house.status() != "sending":
+        await asyncio.sleep(0.01)
+    async with house.db.acquire() as connection, connection.transaction():
+        await connection.execute("update deliveries set status = 'sent', provider_id = 'theirs'")
+        answered.set()
+        while not await house.waiting():
+            await asyncio.sleep(0.01)
+    receipt = await asyncio.wait_for(sending, 10)
+
+    assert receipt.status == "sent"
+    assert (await house.row())["provider_id"] == "Q1"
+    assert house.counter.statuses == []
+
+
+async def test_one_whose_recording_fails_is_counted_all_the_same_and_once(house: House) -> None:
+    async def fail(connection: object) -> None:
+        raise RuntimeError("of the recording")
+
+    with pytest.raises(RuntimeError, match="of the recording"):
+        await house.mailer().send(MAIL, key=KEY, recording=fail)
+    again = await house.mailer().send(MAIL, key=KEY)
+
+    assert again.status == "already_sent"
+    assert house.counter.statuses == ["sent"]
+
+
 @pytest.mark.parametrize(
     ("run_id", "later"), [("run-1", timedelta(0)), ("run-2", timedelta(minutes=6))]
 )

@@ -7,9 +7,11 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from structlog.testing import capture_logs
 from typing_extensions import override
 
 from clients.errors import (
+    AccountRefusedError,
     DeliveryUnknownError,
     RecipientOptedOutError,
     RequestRejectedError,
@@ -387,6 +389,35 @@ async def test_a_provider_that_is_asked_too_often_pauses_its_channel(
     assert desk.pauses == [pause]
     assert await desk.status() is None
     assert (await desk.texter().send(SMS, key=KEY)).status == "sent"
+
+
+async def test_a_refused_account_fails_a_runs_first_attempt_and_keeps_it_then_for_a_day(
+    desk: Desk,
+) -> None:
+    desk.exchange.name = "refusing"
+    desk.exchange.refusal = AccountRefusedError("401/20003: check TWILIO_AUTH_TOKEN")
+    rest = timedelta(minutes=5)
+    with capture_logs() as logs:
+        with pytest.raises(AccountRefusedError):
+            await desk.texter().send(SMS, key=KEY)
+        with pytest.raises(Snooze) as kept:
+            await desk.texter(attempt=2).send(SMS, key=KEY)
+    assert kept.value.delay == rest
+    assert desk.pauses == [rest, rest]
+    assert await desk.status() is None
+    (line,) = logs
+    assert (line["log_level"], line["provider"]) == ("error", "refusing")
+    assert "TWILIO_AUTH_TOKEN" in line["error"]
+
+    desk.now += timedelta(hours=23)
+    with pytest.raises(Snooze):
+        await desk.texter(attempt=2).send(SMS, key=KEY)
+    desk.now += timedelta(hours=1)
+    with pytest.raises(AccountRefusedError):
+        await desk.texter(attempt=2).send(SMS, key=KEY)
+
+    desk.exchange.refusal = None
+    assert (await desk.texter(attempt=3).send(SMS, key=KEY)).status == "sent"
 
 
 async def test_a_provider_that_is_away_is_tried_again(desk: Desk) -> None:

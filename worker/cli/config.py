@@ -4,6 +4,7 @@ import click
 
 from worker.cli.tools import plans_or_exit, settings_or_exit
 from worker.settings_docs import env_example, shown
+from worker.settings_hints import hints
 from worker.sidecar.access.browser import HOW_TO_OPEN
 from worker.sidecar.access.gate import Gate
 
@@ -34,6 +35,8 @@ def check() -> None:
         click.echo(f"EMAIL_PROVIDER=file: mail is written to {settings.var_dir / 'mail'}")
     if settings.sms_is_sent_by == "file":
         click.echo(f"SMS_PROVIDER=file: SMS are written to {settings.var_dir / 'sms'}")
+    for hint in hints(settings):
+        click.echo(hint)
     if Gate(settings).is_closed:
         click.echo(f"HOST={settings.host}: API and console are closed; {HOW_TO_OPEN}")
     click.echo("the settings are valid")

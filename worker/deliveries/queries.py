@@ -120,16 +120,22 @@ async def mark(db: "Pool | Connection", delivery: Delivery, status: str, run_id:
 
 async def mark_sent(
     db: "Pool | Connection", delivery: Delivery, provider_id: str, sent_at: datetime
-) -> None:
-    await db.execute(
+) -> bool:
+    """False when the row says so already: an event of the provider may come before its answer."""
+    was_sent = await db.fetchval(
         """
         update deliveries set status = 'sent', provider_id = $4, sent_at = $5
-        where tenant_id = $1 and key = $2 and recipient = $3
+          from (select tenant_id, key, recipient, status from deliveries
+                 where tenant_id = $1 and key = $2 and recipient = $3 for update) as before
+         where deliveries.tenant_id = before.tenant_id and deliveries.key = before.key
+           and deliveries.recipient = before.recipient
+        returning before.status = 'sent'
         """,
         *delivery.row,
         provider_id,
         sent_at,
     )
+    return not was_sent
 
 
 async def sent_to(db: "Pool", delivery: Delivery | Doubt, since: datetime) -> frozenset[str]:

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from clients.errors import (
+    AccountRefusedError,
     DeliveryUnknownError,
     RecipientOptedOutError,
     RequestRejectedError,
@@ -26,7 +27,7 @@ from worker.deliveries.record import (
     judge,
     wait_for,
 )
-from worker.deliveries.throttling import Pause, no_pause
+from worker.deliveries.throttling import ACCOUNT_REST, KEPT_FOR, Pause, no_pause, tell_refused
 
 if TYPE_CHECKING:
     import asyncpg
@@ -126,6 +127,9 @@ class Sending:
             wait = max(error.retry_after or _PAUSE, timedelta(seconds=1))
             await self.pause(wait)
             raise Snooze(wait, "the provider is asked too often") from error
+        except AccountRefusedError as error:
+            await self._wait_for_settings(error)
+            raise
         except ServiceUnavailableError:
             await self._release()
             raise
@@ -136,6 +140,17 @@ class Sending:
                 await queries.suppress(self.db, self.delivery, "opted out")
             await self._not_sent("rejected")
             raise
+
+    async def _wait_for_settings(self, error: AccountRefusedError) -> None:
+        """Raises Snooze, which spends no attempt, for a day. A run's first attempt fails all the
+        same, so that admins hear of it.
+        """
+        await self._release()
+        await self.pause(ACCOUNT_REST)
+        now = self.clock()
+        tell_refused(self.outgoing.name, error, now)
+        if self.run.attempt > 1 and now - self.run.enqueued_at < KEPT_FOR:
+            raise Snooze(ACCOUNT_REST, "the provider refuses our account") from error
 
     async def _claim(self) -> None:
         """Make the row ours; what cannot be undone may follow."""
@@ -195,18 +210,25 @@ class Sending:
         """What the job records of it is true exactly when the delivery is."""
         now = self.clock()
         if self.recording is None:
-            await queries.mark_sent(self.db, self.delivery, provider_id, now)
+            is_news = await queries.mark_sent(self.db, self.delivery, provider_id, now)
+            self._count_sent(is_news=is_news)
         else:
             try:
                 async with self.db.acquire() as connection, connection.transaction():
-                    await queries.mark_sent(connection, self.delivery, provider_id, now)
+                    is_news = await queries.mark_sent(connection, self.delivery, provider_id, now)
                     await self.recording(connection)
             except Exception:
                 # It did leave: the next attempt is to record that, and not to be in doubt.
-                await queries.mark_sent(self.db, self.delivery, provider_id, now)
+                is_news = await queries.mark_sent(self.db, self.delivery, provider_id, now)
+                self._count_sent(is_news=is_news)
                 raise
-        self.count("sent")
+            self._count_sent(is_news=is_news)
         return DeliveryReceipt("sent", self.delivery.message_id, self.delivery.provider)
+
+    def _count_sent(self, *, is_news: bool) -> None:
+        """Once: an event that was here before the answer has counted it."""
+        if is_news:
+            self.count("sent")
 
     async def _already_sent(self, found: Found) -> DeliveryReceipt:
         """Recorded again: an attempt before this one may have learnt of it from the provider."""

@@ -108,7 +108,8 @@ def with_value(
         noted_at=notice.noted_at if is_low else now,
         last_at=notice.last_at if is_low else now,
     )
-    return known, "ongoing" if not is_low and _is_due(known, now) else None
+    # Between the two thresholds it is not over, and "more than" would not be true.
+    return known, "ongoing" if is_high and _is_due(known, now) else None
 
 
 def _suspected(

@@ -25,6 +25,17 @@ _TEXTS = {
         "{tenant} size artık e-posta göndermeyecek.",
     ),
 }
+_NOBODYS = UUID(int=0)
+_NOT_FOUND = {
+    "en": (
+        "This link is not valid",
+        "It may be incomplete, or too old. Use the link in the newest mail, or reply to it.",
+    ),
+    "tr": (
+        "Bu bağlantı geçerli değil",
+        "Eksik ya da çok eski olabilir. En yeni iletideki bağlantıyı kullanın veya onu yanıtlayın.",
+    ),
+}
 _PAGE = (
     '<!doctype html><html lang="{lang}"><meta charset="utf-8">'
     '<meta name="viewport" content="width=device-width"><title>{title}</title>'
@@ -34,7 +45,8 @@ _PAGE = (
 _FORM = '<form method="post"><button style="font:inherit;padding:.5em 1em">{title}</button></form>'
 _HEADERS = {
     hdrs.CACHE_CONTROL: "no-store",
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'",
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self';"
+    " frame-ancestors 'none'",
     "Referrer-Policy": "no-referrer",
 }
 
@@ -49,36 +61,51 @@ class Unsubscribing:
         return [web.get(path, self._ask), web.post(path, self._do)]
 
     async def _ask(self, request: web.Request) -> web.Response:
-        _, subscriber, _ = await self._subscriber(request)
-        return _page(subscriber, is_done=False)
+        _, _, subscriber = await self._found(request)
+        return _not_found(request) if subscriber is None else _page(subscriber, is_done=False)
 
     async def _do(self, request: web.Request) -> web.Response:
-        db, subscriber, token = await self._subscriber(request)
+        db, token, subscriber = await self._found(request)
+        if subscriber is None:
+            return _not_found(request)
         await unsubscribe(db, token)
         return _page(subscriber, is_done=True)
 
-    async def _subscriber(
+    async def _found(
         self, request: web.Request
-    ) -> "tuple[asyncpg.Pool[asyncpg.Record], Subscriber, UUID]":
+    ) -> "tuple[asyncpg.Pool[asyncpg.Record], UUID, Subscriber | None]":
         if self.db is None:
             raise web.HTTPServiceUnavailable
         try:
             token = UUID(request.match_info["token"])
         except ValueError:
-            raise web.HTTPNotFound from None
-        subscriber = await find_subscriber(self.db, token)
-        if subscriber is None:
-            raise web.HTTPNotFound
-        return self.db, subscriber, token
+            return self.db, _NOBODYS, None
+        return self.db, token, await find_subscriber(self.db, token)
 
 
 def _page(subscriber: Subscriber, *, is_done: bool) -> web.Response:
     title, question, answer = _TEXTS[subscriber.locale]
     text = (answer if is_done else question).format(tenant=subscriber.tenant_name)
-    body = _PAGE.format(
-        lang=subscriber.locale,
-        title=title,
-        text=escape(text),
-        form="" if is_done else _FORM.format(title=title),
-    )
+    form = "" if is_done else _FORM.format(title=title)
+    body = _filled(subscriber.locale, title, text, form=form)
     return web.Response(text=body, content_type="text/html", headers=_HEADERS)
+
+
+def _not_found(request: web.Request) -> web.Response:
+    """A page for people. Raises HTTPNotFound, the usual answer, for what reads no HTML."""
+    if "text/html" not in request.headers.get(hdrs.ACCEPT, ""):
+        raise web.HTTPNotFound
+    language = _language(request.headers.get(hdrs.ACCEPT_LANGUAGE, ""))
+    body = _filled(language, *_NOT_FOUND[language])
+    status = web.HTTPNotFound.status_code
+    return web.Response(text=body, status=status, content_type="text/html", headers=_HEADERS)
+
+
+def _language(accepted: str) -> str:
+    """The first of ours that is accepted (RFC 9110 12.5.4), and `en` where none is."""
+    ranges = (one.split(";")[0].strip()[:2].lower() for one in accepted.split(","))
+    return next((one for one in ranges if one in _NOT_FOUND), "en")
+
+
+def _filled(language: str, title: str, text: str, *, form: str = "") -> str:
+    return _PAGE.format(lang=language, title=title, text=escape(text), form=form)

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from jobs.email.core.lines import one_line
 from jobs.email.core.opportunities import said_deadline
 from jobs.messaging.core.links import web_link
+from jobs.messaging.core.recipient import person_name
 
 # In the order in which a proposal goes through them. Those of the first group are still worked on,
 # those of the last are over.
@@ -83,7 +84,7 @@ def notification_values(change: Change, *, zone: ZoneInfo, locale: str) -> dict[
         "status_before": change.from_status and label(change.from_status, locale),
         "status_now": label(change.to_status, locale),
         "changes": since,
-        "changed_by": one_line(change.changed_by or ""),
+        "changed_by": person_name(change.changed_by or ""),
         "changed_at": change.changed_at,
         "deadline": said_deadline(change.due_at, change.due_on, zone=zone, locale=locale)
         if is_due

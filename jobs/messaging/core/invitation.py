@@ -34,7 +34,7 @@ class Invitation:
     def __post_init__(self) -> None:
         if self.starts_at.tzinfo is None or self.ends_at.tzinfo is None:
             raise ValueError("starts_at, ends_at: have a time zone")
-        if self.starts_at >= self.ends_at:
+        if self.starts_at.astimezone(UTC) >= self.ends_at.astimezone(UTC):  # not by the clock
             raise ValueError("ends_at: is after starts_at")
         if self.sequence < 0:
             raise ValueError("sequence: is 0 or more")
@@ -53,13 +53,13 @@ def calendar_text(
     written_at: datetime,
 ) -> str:
     """The invitation as text/calendar, with CRLF and folded lines."""
-    zone = ZoneInfo(invitation.timezone)
+    starts_at, ends_at = _written(invitation)
     event = Event()
     event.add("uid", invitation.uid)
     event.add("sequence", invitation.sequence)
     event.add("dtstamp", written_at.astimezone(UTC))
-    event.add("dtstart", invitation.starts_at.astimezone(zone))
-    event.add("dtend", invitation.ends_at.astimezone(zone))
+    event.add("dtstart", starts_at)
+    event.add("dtend", ends_at)
     event.add("summary", invitation.summary)
     for name in ("location", "description", "url"):
         if value := getattr(invitation, name):
@@ -80,6 +80,18 @@ def calendar_text(
     year = invitation.starts_at.year
     calendar.add_missing_timezones(date(year - 1, 1, 1), date(year + 2, 1, 1))
     return str(calendar.to_ical(), "utf-8")
+
+
+def _written(invitation: Invitation) -> tuple[datetime, datetime]:
+    """Both instants in the place's time; in UTC where that could mean another.
+
+    In the hour that clocks go through twice, a local time is the first of the two (3.3.5).
+    """
+    zone = ZoneInfo(invitation.timezone)
+    local = invitation.starts_at.astimezone(zone), invitation.ends_at.astimezone(zone)
+    if any(instant.fold for instant in local):
+        return invitation.starts_at.astimezone(UTC), invitation.ends_at.astimezone(UTC)
+    return local
 
 
 def _person(address: str, name: str) -> vCalAddress:

@@ -30,4 +30,14 @@ def quiet_until(
     ends = datetime.combine(ends_on, quiet_to, tzinfo=zone)
     # Where clocks go back, this time of day comes twice, and the first may be over.
     first, second = (ends.replace(fold=fold).astimezone(UTC) for fold in (0, 1))
+    if second < first:
+        return _change_between(second, first, zone)
     return first if first > now else second
+
+
+def _change_between(before: datetime, after: datetime, zone: ZoneInfo) -> datetime:
+    """When clocks go forward, to the minute: over times of day that never come."""
+    offset, at = before.astimezone(zone).utcoffset(), before
+    while at < after and at.astimezone(zone).utcoffset() == offset:
+        at += timedelta(minutes=1)
+    return at

@@ -27,14 +27,18 @@ _SKEW = timedelta(minutes=1)  # that two of our own clocks may differ
 class Sent:
     """A delivery that a provider tells of; tenant, key and recipient are its row's key.
 
-    Settled is one that it told of before, or that answered.
+    Settled is one that it told of before, or that answered; in doubt one that nobody knew of
+    whether it was sent.
     """
 
     tenant_id: UUID
     key: str
     recipient: str
     channel: Channel
+    provider: str
+    template: str
     outcome: Outcome | None
+    is_in_doubt: bool
     is_settled: bool
 
 
@@ -106,7 +110,8 @@ async def lock_delivery(connection: "Connection", event: Event) -> Sent | None:
     """The delivery that an event tells of, by our id or else by the provider's."""
     row = await connection.fetchrow(
         """
-        select tenant_id, key, recipient, channel, outcome,
+        select tenant_id, key, recipient, channel, provider, template, outcome,
+               status in ('sending', 'unconfirmed', 'doubtful') as is_in_doubt,
                status not in ('sending', 'unconfirmed', 'doubtful')
                    and provider_id is not null as is_settled
           from deliveries

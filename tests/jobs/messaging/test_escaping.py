@@ -1,5 +1,6 @@
 """Whatever stands in a value, it stays text: in every message, in every language."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass, replace
 from html.parser import HTMLParser
@@ -10,6 +11,7 @@ from typing_extensions import override
 
 from jobs.kit import discover
 from jobs.messaging.catalogue import Message, messages
+from jobs.messaging.core.channels import CHANNELS, Channel
 from jobs.messaging.core.recipient import Recipient
 from jobs.messaging.previewing import nobodys_profile
 from jobs.messaging.reading import Reader
@@ -43,6 +45,25 @@ def test_no_value_breaks_out_of_its_place(message: Message, language: str) -> No
     assert rendered or not any(isinstance(one, str) for one in sample.values())
 
 
+_LEFT_OPEN = re.compile(r"\b(?:Hello|Merhaba|Welcome|geldiniz)\s+[,.]|: ,|\S[,(] *[,.)]")
+
+
+@pytest.mark.parametrize("language", ["en", "tr"])
+@pytest.mark.parametrize("channel", CHANNELS)
+def test_nobody_without_a_name_is_greeted_by_a_gap(language: str, channel: Channel) -> None:
+    greeted = 0
+    for message in messages():
+        if not is_built_in(message.name, language, channel):
+            continue
+        reader, values = _filling(message.sample(language), language, name="")
+        reader = replace(reader, channel=channel)
+        text = render(message.name, reader, values).text
+        greeted += "Ayşe" in render(message.name, reader, {**values, "name": "Ayşe"}).text
+        assert not _LEFT_OPEN.search(text), text
+
+    assert greeted >= 3
+
+
 class _Elements(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
@@ -60,13 +81,15 @@ def _elements(html: str) -> set[str]:
     return parser.names
 
 
-def _filling(values: dict[str, Any], language: str) -> tuple[Reader, dict[str, Any]]:
+def _filling(
+    values: dict[str, Any], language: str, *, name: str = f"Ayşe {_FOREIGN}"
+) -> tuple[Reader, dict[str, Any]]:
     profile = replace(
         nobodys_profile(language), tenant_name=f"A{_FOREIGN}", postal_address=f"B{_FOREIGN}"
     )
     to = Recipient(
         tenant_id=profile.tenant_id,
-        name=f"Ayşe {_FOREIGN}",
+        name=name,
         email="ayse@example.com",
         locale=language,
         timezone=profile.timezone,

@@ -71,6 +71,11 @@ def test_a_subject_may_be_left_to_the_product() -> None:
     assert made(text="x").subject == "Güneş Yapı & Oğulları: hoş geldiniz"
 
 
+@pytest.mark.parametrize("text", ["Selam", "Selam\n", "Selam\n\n\n"])
+def test_a_blank_line_stands_between_a_text_and_the_footer(text: str) -> None:
+    assert "Selam\n\n-- \n" in made(text=text).text
+
+
 def test_an_sms_is_a_text() -> None:
     assert made(SMS, text="Selam  {{ name }} \n\n{{ sign_in_url }}").text == (
         "Selam Ayşe Işık\nhttps://app.example.com/?a=1&b=2"

@@ -103,6 +103,29 @@ async def test_a_mail_in_doubt_is_sent_when_its_provider_tells_of_it(
     assert tuple(row.values()) == ("sent", "sg-1", NOW, None)
 
 
+async def test_a_mail_is_counted_as_sent_once_where_an_event_tells_of_it_first(
+    rig: Rig, db: "Db"
+) -> None:
+    tenant_id = await insert_tenant(db)
+    await insert_delivery(db, tenant_id, status="unconfirmed", provider_id=None, sent_at=None)
+    processed = event("processed")
+
+    await recorded(rig, processed, processed, event("delivered"), event("open"))
+    await recorded(rig, processed)
+
+    template = "appointment-reminder"
+    assert rig.counted.emails == [{"provider": "sendgrid", "template": template, "status": "sent"}]
+
+
+@pytest.mark.parametrize("status", ["sent", "rejected", "suppressed"])
+async def test_an_event_counts_no_mail_whose_end_was_known(rig: Rig, db: "Db", status: str) -> None:
+    await insert_delivery(db, await insert_tenant(db), status=status, provider_id=None)
+
+    await recorded(rig, event("processed"), event("delivered"))
+
+    assert rig.counted.emails == []
+
+
 async def test_a_mail_over_their_relay_is_known_by_its_header(rig: Rig, db: "Db") -> None:
     tenant_id = await insert_tenant(db)
     lost: dict[str, Any] = {

@@ -91,10 +91,13 @@ async def test_a_callback_proves_an_acceptance_whose_answer_was_lost(
     await insert_delivery(db, tenant_id, channel="sms", **lost)
 
     await recorded(rig, twilio_payload(MessageStatus="queued"))
+    await recorded(rig, twilio_payload(MessageStatus="delivered"))
 
     row = await db.fetchrow("select status, provider_id from deliveries")
     assert row is not None
     assert tuple(row.values()) == ("sent", "SM1")
+    template = "appointment-reminder"
+    assert rig.counted.texts == [{"provider": "twilio", "template": template, "status": "sent"}]
 
 
 async def test_without_our_id_an_sms_is_known_by_theirs(rig: Rig, db: "Db") -> None:

@@ -89,6 +89,25 @@ async def test_reminders_come_further_and_further_apart(scene: Scene) -> None:
     assert hours == [1, 2, 4, 8, 16, 24]
 
 
+async def test_no_reminder_says_more_than_wait(scene: Scene) -> None:
+    scene.rules = Rules(repeat=HOUR)
+    waiting(scene, 150)
+    await scene.look()
+    await scene.look()
+    waiting(scene, 85)  # below the threshold, and above the lower one
+    for _ in range(4 * 12):
+        await scene.look(5 * MINUTE)
+    assert await changes(scene) == ["opened"]
+
+    waiting(scene, 101)
+    await scene.look(5 * MINUTE)
+    waiting(scene, 85)
+    await scene.look(5 * MINUTE)
+
+    assert await changes(scene) == ["opened", "ongoing"]
+    assert (await scene.notice()).is_open
+
+
 async def test_each_queue_may_have_a_threshold_of_its_own(scene: Scene) -> None:
     scene.rules = Rules(waiting=100, waiting_by_queue={"document": 500, "risk": 0})
     scene.queues = {name: Line(400, is_served=True) for name in ("email", "document", "risk")}

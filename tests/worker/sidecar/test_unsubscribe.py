@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
@@ -84,6 +84,42 @@ async def test_a_link_that_is_nobodys_is_not_found(
 ) -> None:
     for token in (uuid4(), "1 or 1=1", user.user_id):
         assert (await http.request(method, f"/unsubscribe/{token}")).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("accepted", "language", "said"),
+    [
+        ("tr-TR,tr;q=0.9,en;q=0.8", "tr", "Bu bağlantı geçerli değil"),
+        ("de, EN-GB;q=0.5, tr;q=0.1", "en", "This link is not valid"),
+        ("", "en", "This link is not valid"),
+    ],
+)
+@pytest.mark.parametrize("token", ["1 or 1=1", UUID(int=7)])
+async def test_a_person_with_such_a_link_is_told_so_on_a_page(
+    http: httpx.AsyncClient, accepted: str, language: str, said: str, token: object
+) -> None:
+    headers = {"Accept": "text/html,*/*;q=0.8", "Accept-Language": accepted}
+
+    reply = await http.get(f"/unsubscribe/{token}", headers=headers)
+
+    assert reply.status_code == 404
+    assert reply.headers["Content-Type"].startswith("text/html")
+    assert f'<html lang="{language}">' in reply.text
+    assert said in reply.text
+    assert "<form" not in reply.text
+    assert "frame-ancestors 'none'" in reply.headers["Content-Security-Policy"]
+
+
+async def test_what_reads_no_html_gets_none(http: httpx.AsyncClient) -> None:
+    reply = await http.get(f"/unsubscribe/{UUID(int=7)}", headers={"Accept": "application/json"})
+
+    assert (reply.status_code, "<html" in reply.text) == (404, False)
+
+
+async def test_no_page_of_others_can_frame_the_button(http: httpx.AsyncClient, user: User) -> None:
+    reply = await http.get(f"/unsubscribe/{user.unsubscribe_token}")
+
+    assert "frame-ancestors 'none'" in reply.headers["Content-Security-Policy"]
 
 
 async def test_a_tenants_name_cannot_bring_markup(

@@ -1,8 +1,11 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from icalendar import Calendar, Event
 
 from jobs.messaging.core.invitation import Invitation, calendar_text
@@ -65,6 +68,60 @@ def test_a_time_in_utc_needs_no_rules() -> None:
     text = written(replace(INVITATION, timezone="UTC"))
 
     assert "DTSTART:20261205T120000Z\r\n" in text
+
+
+# When clocks change, forward and back; Lord Howe's go by half an hour.
+CHANGES = [
+    ("America/New_York", datetime(2026, 3, 8, 7, tzinfo=UTC)),
+    ("America/New_York", datetime(2026, 11, 1, 6, tzinfo=UTC)),
+    ("Europe/London", datetime(2026, 3, 29, 1, tzinfo=UTC)),
+    ("Europe/London", datetime(2026, 10, 25, 1, tzinfo=UTC)),
+    ("Europe/Berlin", datetime(2026, 3, 29, 1, tzinfo=UTC)),
+    ("Europe/Berlin", datetime(2026, 10, 25, 1, tzinfo=UTC)),
+    ("Australia/Lord_Howe", datetime(2026, 4, 4, 15, tzinfo=UTC)),
+    ("Australia/Lord_Howe", datetime(2026, 10, 3, 15, 30, tzinfo=UTC)),
+    ("Europe/Istanbul", datetime(2026, 3, 29, 1, tzinfo=UTC)),
+]
+
+
+@given(
+    change=st.sampled_from(CHANGES),
+    before=st.integers(-150, 150),
+    minutes=st.integers(1, 240),
+    given_in=st.sampled_from(["UTC", "the place"]),
+)
+def test_the_same_instants_are_read_wherever_clocks_change(
+    change: tuple[str, datetime], before: int, minutes: int, given_in: str
+) -> None:
+    timezone, changed_at = change
+    starts_at = changed_at - timedelta(minutes=before)
+    ends_at = starts_at + timedelta(minutes=minutes)
+    zone = UTC if given_in == "UTC" else ZoneInfo(timezone)
+    invitation = replace(
+        INVITATION,
+        timezone=timezone,
+        starts_at=starts_at.astimezone(zone),
+        ends_at=ends_at.astimezone(zone),
+    )
+
+    _, event = read(written(invitation))
+
+    assert event["DTSTART"].dt.astimezone(UTC) == starts_at
+    assert event["DTEND"].dt.astimezone(UTC) == ends_at
+    kinds = {event[name].to_ical().endswith(b"Z") for name in ("DTSTART", "DTEND")}
+    assert len(kinds) == 1  # of one kind, so that they can be compared as they are written
+    assert event["DTSTART"].to_ical() < event["DTEND"].to_ical()
+
+
+def test_an_hour_that_comes_twice_is_written_in_utc() -> None:
+    first, second = (datetime(2026, 11, 1, hour, 30, tzinfo=UTC) for hour in (5, 6))
+
+    assert "DTSTART:20261101T063000Z\r\n" in written(
+        replace(INVITATION, starts_at=second, ends_at=second + timedelta(minutes=15))
+    )
+    assert "DTSTART;TZID=America/New_York:20261101T013000\r\n" in written(
+        replace(INVITATION, starts_at=first, ends_at=first + timedelta(minutes=15))
+    )
 
 
 def test_people_are_addresses_with_names() -> None:

@@ -64,6 +64,16 @@ def test_an_hour_that_comes_twice_never_ends_in_the_past() -> None:
     assert found == datetime.fromisoformat("2026-11-01T01:30-05:00")
 
 
+@pytest.mark.parametrize("quiet_to", [time(2), time(2, 30), time(2, 59, 30), time(3)])
+def test_hours_that_end_at_a_time_that_never_comes_end_when_clocks_change(quiet_to: time) -> None:
+    evening = datetime.fromisoformat("2026-03-07T22:00-05:00")
+
+    found = quiet_until(evening, zone=NEW_YORK, quiet_from=time(21), quiet_to=quiet_to)
+
+    assert found is not None
+    assert found.replace(second=0) == datetime(2026, 3, 8, 7, tzinfo=UTC)
+
+
 @given(
     now=st.timedeltas(timedelta(0), timedelta(days=730)).map(lambda past: START + past),
     zone=st.sampled_from(["Europe/Istanbul", "America/New_York", "Australia/Lord_Howe", "UTC"]),

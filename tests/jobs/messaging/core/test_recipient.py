@@ -4,7 +4,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from jobs.messaging.core.recipient import Recipient
+from jobs.messaging.core.recipient import Recipient, person_name
 
 SOMEBODY = Recipient(
     tenant_id=UUID(int=1),
@@ -42,3 +42,32 @@ def test_a_name_is_shown_without_what_no_header_takes() -> None:
     )
 
     assert recipient.display_name == "Ayşe Işık 👩\u200d💻"
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("Ay\u202eşe\u202c I\u2066ş\u2069ık", "Ayşe Işık"),  # would turn round what follows
+        ("\u200fדנה\u200e \ufeffLevi\u00ad", "דנה Levi"),
+        ("می\u200cخواهم", "می\u200cخواهم"),  # joins letters as its script asks
+        ("Dr.Ayşe Işık", "Dr. Ayşe Işık"),
+        ("J.R.R. Tolkien", "J. R. R. Tolkien"),
+        ("Grace O'Neil-Smith, Jr.", "Grace O'Neil-Smith, Jr."),
+        ("evil.example", "evil. example"),
+        ("evil。example/win", "evil。 example/win"),
+        ("http://evil.example/win", ""),
+        ("Your prize: HTTPS://evil", ""),
+        ("www.evil", ""),
+        ("pat@evil.example", ""),
+        ("", ""),
+        (" \u200d\u202e ", ""),
+        ("-", ""),
+    ],
+    ids=ascii,
+)
+def test_a_name_is_shown_so_that_it_is_no_link_and_turns_nothing_round(
+    given: str, shown: str
+) -> None:
+    assert person_name(given) == shown
+    assert replace(SOMEBODY, name=given).display_name == shown
+    assert person_name(shown) == shown
