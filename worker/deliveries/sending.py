@@ -116,6 +116,7 @@ class Sending:
 
     async def _hand_over(self) -> str:
         """Call the provider. When cancelled here the row stays `sending`, which is the truth."""
+        asked_at = self.clock()
         try:
             return await self.outgoing.send(before=self._claim)
         except DeliveryUnknownError as error:
@@ -133,7 +134,7 @@ class Sending:
             if isinstance(error, _UnconfirmedError):
                 raise
             if isinstance(error, RecipientOptedOutError):
-                await queries.suppress(self.db, self.delivery, "opted out")
+                await queries.suppress(self.db, self.delivery, asked_at)
             await self._not_sent("rejected")
             raise
 

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from aiohttp import hdrs, web
 
+from worker.clock import utc_now
 from worker.suppressions import find_subscriber, unsubscribe
 from worker.suppressions.queries import Subscriber
 
@@ -54,7 +55,7 @@ class Unsubscribing:
 
     async def _do(self, request: web.Request) -> web.Response:
         db, subscriber, token = await self._subscriber(request)
-        await unsubscribe(db, token)
+        await unsubscribe(db, token, utc_now())
         return _page(subscriber, is_done=True)
 
     async def _subscriber(

@@ -54,17 +54,19 @@ async def record_event(ctx: JobContext, event: Event, *, received_at: datetime) 
             news = None
         if news is not None or not sent.is_settled:
             await queries.record(connection, sent, event, news=news)
-        await _suppress(connection, sent, event)
+        # No clock but ours: what is said to happen in time to come could never be taken back.
+        at = min(event.happened_at, received_at)
+        await _suppress(connection, sent, event, at)
     if news is not None:
         ctx.meter.outcome(provider=event.provider, outcome=news)
     return "recorded"
 
 
-async def _suppress(connection: "Connection", sent: queries.Sent, event: Event) -> None:
+async def _suppress(
+    connection: "Connection", sent: queries.Sent, event: Event, at: datetime
+) -> None:
     tenants, channel, address = [sent.tenant_id], sent.channel, sent.recipient
     if event.suppresses is not None:
-        await suppress(
-            connection, tenants, channel, address, reason=event.suppresses, at=event.happened_at
-        )
+        await suppress(connection, tenants, channel, address, reason=event.suppresses, at=at)
     if event.releases:
-        await release(connection, tenants, channel, address, reasons=event.releases)
+        await release(connection, tenants, channel, address, reasons=event.releases, at=at)
