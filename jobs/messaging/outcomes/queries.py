@@ -34,6 +34,7 @@ class Sent:
     key: str
     recipient: str
     channel: Channel
+    template: str
     outcome: Outcome | None
     is_settled: bool
 
@@ -106,7 +107,7 @@ async def lock_delivery(connection: "Connection", event: Event) -> Sent | None:
     """The delivery that an event tells of, by our id or else by the provider's."""
     row = await connection.fetchrow(
         """
-        select tenant_id, key, recipient, channel, outcome,
+        select tenant_id, key, recipient, channel, template, outcome,
                status not in ('sending', 'unconfirmed', 'doubtful')
                    and provider_id is not null as is_settled
           from deliveries

@@ -6,7 +6,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from jobs.kit import JobContext
-from jobs.messaging.core.outcomes import Event, is_news
+from jobs.messaging.core.outcomes import FAILED, Event, is_news
+from jobs.messaging.core.suppression import TO_OPERATORS
 from jobs.messaging.outcomes import queries
 from jobs.messaging.suppressions.queries import release, suppress
 
@@ -56,9 +57,13 @@ async def record_event(ctx: JobContext, event: Event, *, received_at: datetime) 
             await queries.record(connection, sent, event, news=news)
         # No clock but ours: what is said to happen in time to come could never be taken back.
         at = min(event.happened_at, received_at)
-        await _suppress(connection, sent, event, at)
+        is_own = sent.template in TO_OPERATORS
+        if not is_own:
+            await _suppress(connection, sent, event, at)
     if news is not None:
         ctx.meter.outcome(provider=event.provider, outcome=news)
+    if is_own and news in FAILED:
+        ctx.log.warning("A notice to an admin came back: see `deskhand notices`", outcome=news)
     return "recorded"
 
 
