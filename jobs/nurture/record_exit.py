@@ -6,7 +6,6 @@ from pydantic import AwareDatetime
 
 from jobs.kit import JobContext, LegacyPayload, job
 from jobs.nurture import queries
-from jobs.nurture.acting import ORDER
 from jobs.nurture.core import Event, is_exit
 from jobs.nurture.sequences.line import get_line
 
@@ -19,7 +18,7 @@ class ExitEvent(LegacyPayload):
     at: AwareDatetime | None = None
 
 
-@job("nurture.record_exit", queue="nurture", partition_key=ORDER, exposed=True)
+@job("nurture.record_exit", queue="nurture", exposed=True)
 async def record_exit(ctx: JobContext, payload: ExitEvent) -> dict[str, int]:
     """End those of its sequences that this ends, and that began before it. Returns how many."""
     at = payload.at or ctx.now()

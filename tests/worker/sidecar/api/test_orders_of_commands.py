@@ -67,33 +67,6 @@ async def test_who_is_stopped_after_they_were_started_is_out(
     assert [(row["state"], row["count"]) for row in states] == [("ended", ROUNDS * CONTACTS)]
 
 
-async def test_who_buys_after_they_were_started_is_out(
-    http: httpx.AsyncClient,
-    db: "Db",
-    tenant: Tenant,
-    start_worker: StartWorker,
-    ledgered: Ledgered,
-) -> None:
-    contacts = await many_contacts(db, tenant)
-    await start_worker(queue_concurrency={"nurture": 5})
-    sequence = str(
-        await add_sequence(db, tenant.tenant_id, steps_after(3), exit_on=("conversion",))
-    )
-
-    await ask(http, "nurture/start", tenant, contacts, sequence=sequence)
-    bought = {
-        "tenant_id": str(tenant.tenant_id),
-        "contact_id": str(max(contacts)),
-        "event": "conversion",
-    }
-    answered = await http.post("/jobs/nurture.record_exit/runs", json={"payload": bought})
-    assert answered.is_success, answered.text
-    await ledgered.run(answered.json()["run_id"], state="succeeded")
-
-    ended = await db.fetch("select contact_id from enrolments where state = 'ended'")
-    assert [row["contact_id"] for row in ended] == [max(contacts)]
-
-
 async def test_who_is_resumed_after_they_were_paused_goes_on(
     http: httpx.AsyncClient,
     db: "Db",
