@@ -7,6 +7,9 @@ from pydantic import AfterValidator, Field
 
 from jobs.kit import LegacyPayload
 
+# What was asked for first is done first, also when it has to be tried again: whoever is resumed
+# after they were paused goes on. A tenant's requests wait for each other, and for no one else's.
+ORDER = "dunning:{tenant_id}"
 _MOST = 1000
 
 

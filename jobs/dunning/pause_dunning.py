@@ -2,7 +2,7 @@
 
 from datetime import date
 
-from jobs.dunning.contacts import DunningContacts
+from jobs.dunning.contacts import ORDER, DunningContacts
 from jobs.dunning.holds.queries import hold
 from jobs.kit import JobContext, job
 
@@ -17,6 +17,7 @@ class DunningPause(DunningContacts):
     "dunning.pause_dunning",
     queue="dunning",
     aliases=("dunning-pause",),
+    partition_key=ORDER,
     sensitive=("reason",),
 )
 async def pause_dunning(ctx: JobContext, payload: DunningPause) -> dict[str, int]:

@@ -1,6 +1,6 @@
 """Resume dunning for some contacts."""
 
-from jobs.dunning.contacts import DunningContacts
+from jobs.dunning.contacts import ORDER, DunningContacts
 from jobs.dunning.holds.queries import lift
 from jobs.kit import JobContext, job
 
@@ -9,6 +9,7 @@ from jobs.kit import JobContext, job
     "dunning.resume_dunning",
     queue="dunning",
     aliases=("dunning-resume",),
+    partition_key=ORDER,
     sensitive=("reason",),
 )
 async def resume_dunning(ctx: JobContext, payload: DunningContacts) -> dict[str, int]:

@@ -1,6 +1,6 @@
 """Start dunning for some contacts, now."""
 
-from jobs.dunning.contacts import DunningContacts
+from jobs.dunning.contacts import ORDER, DunningContacts
 from jobs.dunning.finding import enqueue_due
 from jobs.dunning.holds.queries import lift
 from jobs.kit import JobContext, job
@@ -10,6 +10,7 @@ from jobs.kit import JobContext, job
     "dunning.start_dunning",
     queue="dunning",
     aliases=("dunning-start",),
+    partition_key=ORDER,
     sensitive=("reason",),
 )
 async def start_dunning(ctx: JobContext, payload: DunningContacts) -> dict[str, int]:

@@ -1,6 +1,6 @@
 """Stop dunning for some contacts."""
 
-from jobs.dunning.contacts import DunningContacts
+from jobs.dunning.contacts import ORDER, DunningContacts
 from jobs.dunning.holds.queries import hold
 from jobs.kit import JobContext, job
 
@@ -9,6 +9,7 @@ from jobs.kit import JobContext, job
     "dunning.stop_dunning",
     queue="dunning",
     aliases=("dunning-stop",),
+    partition_key=ORDER,
     sensitive=("reason",),
 )
 async def stop_dunning(ctx: JobContext, payload: DunningContacts) -> dict[str, int]:

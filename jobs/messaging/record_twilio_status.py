@@ -48,7 +48,9 @@ async def _take(ctx: JobContext, inbound: Inbound, payload: WebhookDelivery) -> 
                 )
                 return StatusRecorded("stopped")
             case "start":
-                await release(connection, tenants, "sms", inbound.sender, reasons=RELEASED_BY_START)
+                await release(
+                    connection, tenants, "sms", inbound.sender, reasons=RELEASED_BY_START, at=at
+                )
                 return StatusRecorded("started")
             case "help":  # Twilio answers it
                 return StatusRecorded("helped")

@@ -11,6 +11,9 @@ from jobs.nurture.sequences import queries
 if TYPE_CHECKING:
     from jobs.nurture.sequences.queries import Pool
 
+# What was asked for first is done first, also when it has to be tried again: whoever is stopped
+# after they were started is out. A tenant's requests wait for each other, and for no one else's.
+ORDER = "nurture:{tenant_id}"
 PAGE = 100  # contacts of one transaction
 _MOST = 1000
 

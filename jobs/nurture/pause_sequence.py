@@ -2,7 +2,7 @@
 
 from jobs.kit import JobContext, job
 from jobs.nurture import queries
-from jobs.nurture.acting import SomeContacts, names_a_sequence, pages, sequence_of
+from jobs.nurture.acting import ORDER, SomeContacts, names_a_sequence, pages, sequence_of
 
 
 @job(
@@ -10,6 +10,7 @@ from jobs.nurture.acting import SomeContacts, names_a_sequence, pages, sequence_
     queue="nurture",
     aliases=("nurture-pause",),
     timeout=600,
+    partition_key=ORDER,
     exposed=True,
     admits=names_a_sequence,
 )

@@ -115,5 +115,9 @@ def is_planned(
 
 def _job_of(step: Step) -> Job[Any, Any]:
     """Found by name: what it does ends with a plan."""
-    is_mail = step.channel == "email"
-    return discover()["nurture.run_step" if is_mail else "nurture.run_text_step"]
+    return discover()[job_name(step.channel)]
+
+
+def job_name(channel: str) -> str:
+    """Of the job that takes a step by this channel."""
+    return "nurture.run_step" if channel == "email" else "nurture.run_text_step"

@@ -134,12 +134,16 @@ async def lock_of_contacts(
 
 async def of_contact(
     db: "Pool", tenant_id: UUID, contact_id: UUID, *, limit: int
-) -> list[tuple[str, Enrolment]]:
-    """A contact's, the newest first, each with its sequence's name."""
+) -> list[tuple[str, str | None, Enrolment]]:
+    """A contact's, the newest first, each with its sequence's name and its next step's channel."""
     rows = await db.fetch(
         """
-        select sequences.name as sequence, tenant_id, enrolment_id, sequence_id, contact_id, state,
-               end_reason, started_at, ended_at, paused_at, last_step_at, counts_from, turn,
+        select sequences.name as sequence,
+               (select channel from sequence_steps as step
+                 where (step.tenant_id, step.sequence_id, step.step_id)
+                       = (enrolments.tenant_id, enrolments.sequence_id, next_step_id)) as channel,
+               tenant_id, enrolment_id, sequence_id, contact_id, state, end_reason,
+               started_at, ended_at, paused_at, last_step_at, counts_from, turn,
                next_step_id, next_due_at
           from enrolments join sequences using (tenant_id, sequence_id)
          where tenant_id = $1 and contact_id = $2
@@ -149,7 +153,9 @@ async def of_contact(
         contact_id,
         limit,
     )
-    return [(row["sequence"], Enrolment(**dict(list(row.items())[1:]))) for row in rows]
+    return [
+        (row["sequence"], row["channel"], Enrolment(**dict(list(row.items())[2:]))) for row in rows
+    ]
 
 
 async def done_steps(

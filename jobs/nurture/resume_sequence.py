@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from jobs.kit import JobContext, job
 from jobs.nurture import queries
-from jobs.nurture.acting import SomeContacts, names_a_sequence, pages, sequence_of
+from jobs.nurture.acting import ORDER, SomeContacts, names_a_sequence, pages, sequence_of
 from jobs.nurture.core import counts_from_after_pause
 from jobs.nurture.planning import plan
 from jobs.nurture.queries import Enrolment
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     queue="nurture",
     aliases=("nurture-resume",),
     timeout=600,
+    partition_key=ORDER,
     exposed=True,
     admits=names_a_sequence,
 )

@@ -8,7 +8,7 @@ from pydantic import Field
 from jobs.kit import Cancel, JobContext, job
 from jobs.messaging.profile import Profile, profile_of
 from jobs.nurture import queries
-from jobs.nurture.acting import SomeContacts, names_a_sequence, pages, sequence_of
+from jobs.nurture.acting import ORDER, SomeContacts, names_a_sequence, pages, sequence_of
 from jobs.nurture.contacts.contact import load_contacts
 from jobs.nurture.planning import plan
 from jobs.nurture.sequences.line import get_line
@@ -23,6 +23,7 @@ class StartedContacts(SomeContacts):
     queue="nurture",
     aliases=("nurture-start",),
     timeout=600,
+    partition_key=ORDER,
     exposed=True,
     admits=names_a_sequence,
 )

@@ -7,8 +7,10 @@ from datetime import datetime
 import click
 
 from worker.cli.tools import connected, printable, run_async
+from worker.clock import utc_now
 from worker.notices.notice import Notice
 from worker.notices.queries import page
+from worker.notices.undelivered.queries import undelivered
 
 
 @click.command()
@@ -39,10 +41,15 @@ def notices(
                 job=job,
                 is_open=True if is_open else None,
             )
+            came_back = await undelivered(on.db, now=utc_now())
         for one in found:
             click.echo(json.dumps(asdict(one), default=str) if as_json else printable(_line(one)))
         if not found and not as_json:
             click.echo("no notices")
+        for lost in came_back:
+            what = f"{lost.outcome}{f' ({lost.code})' if lost.code else ''}, {_time(lost.at)}"
+            said = f"the last notice to {lost.address} did not reach its reader: {what}"
+            click.echo(printable(said), err=True)
 
     run_async(command())
 

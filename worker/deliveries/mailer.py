@@ -11,6 +11,7 @@ from uuid import UUID
 from clients.mail import Mail, MailProvider, spellings
 from jobs.kit import DeliveryReceipt, Run
 from jobs.kit.sending import Check, Meter, Recording
+from jobs.messaging.core.suppression import TO_OPERATORS
 from worker.deliveries.record import NOBODY, Delivery
 from worker.deliveries.sending import Outgoing, Sending
 from worker.deliveries.throttling import Pause, no_pause
@@ -58,7 +59,8 @@ class RecordedMailer:
             check=check,
             pause=self.pause,
         )
-        return await sending.send(spellings(mail.to))
+        is_own = delivery.tenant_id == NOBODY and delivery.template in TO_OPERATORS
+        return await sending.send(() if is_own else spellings(mail.to))
 
     def _delivery(self, mail: Mail, key: str) -> Delivery:
         tenant_id, recipient = self.run.tenant_id or NOBODY, mail.mailbox

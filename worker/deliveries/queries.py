@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from jobs.messaging.suppressions import queries as suppressions
 from worker.deliveries.record import TAKEN_WITHIN, Delivery, Doubt, Found
 
 if TYPE_CHECKING:
@@ -182,18 +183,17 @@ async def take(db: "Pool", delivery: Delivery, provider_id: str, since: datetime
     return bool(taken)
 
 
-async def suppress(db: "Pool", delivery: Delivery, reason: str) -> None:
-    """Remember that nothing more is to go to this recipient."""
-    await db.execute(
-        """
-        insert into suppressions (tenant_id, channel, address, reason)
-        values ($1, $2, $3, $4) on conflict do nothing
-        """,
-        delivery.tenant_id,
-        delivery.channel,
-        delivery.recipient,
-        reason,
-    )
+async def suppress(db: "Pool", delivery: Delivery, at: datetime) -> None:
+    """Remember that this number's owner wants no more, as of then."""
+    async with db.acquire() as connection, connection.transaction():
+        await suppressions.suppress(
+            connection,
+            [delivery.tenant_id],
+            "sms",
+            delivery.recipient,
+            reason="opted out",
+            at=at,
+        )
 
 
 async def in_doubt(

@@ -71,6 +71,7 @@ class Sending:
     is_claimed: bool = False
     replaced: Found | None = None
     looked_at: datetime | None = None
+    settled: Found | None = None  # was in doubt, and has not left
 
     async def send(self, spellings: Sequence[str]) -> DeliveryReceipt:
         """Send the message unless (tenant, key, recipient) was sent, or must not be written to.
@@ -82,12 +83,18 @@ class Sending:
         is_suppressed, found = await queries.look(self.db, self.delivery, spellings)
         if found is not None and found.status == "sent":
             return await self._already_sent(found)
-        if is_suppressed:
-            return await self._not_sent("suppressed")
         if found is not None and found.status in IN_DOUBT:
-            provider_id = await self._settle(found)
+            try:
+                provider_id = await self._settle(found)
+            except _UnconfirmedError:
+                if not is_suppressed:
+                    raise
+                return self._suppressed()  # nothing to send again: `settling` has the last word
             if provider_id is not None:
                 return await self._sent(provider_id)
+            self.settled = found
+        if is_suppressed:
+            return await self._not_sent("suppressed")
         try:
             provider_id = await self._hand_over()
         except _AlreadySent as known:
@@ -117,6 +124,7 @@ class Sending:
 
     async def _hand_over(self) -> str:
         """Call the provider. When cancelled here the row stays `sending`, which is the truth."""
+        asked_at = self.clock()
         try:
             return await self.outgoing.send(before=self._claim)
         except DeliveryUnknownError as error:
@@ -137,7 +145,7 @@ class Sending:
             if isinstance(error, _UnconfirmedError):
                 raise
             if isinstance(error, RecipientOptedOutError):
-                await queries.suppress(self.db, self.delivery, "opted out")
+                await queries.suppress(self.db, self.delivery, asked_at)
             await self._not_sent("rejected")
             raise
 
@@ -252,7 +260,12 @@ class Sending:
         return DeliveryReceipt(status, self.delivery.message_id, self.delivery.provider)
 
     def _is_ours(self, known: Found) -> bool:
-        return self.is_claimed or known.status not in {*IN_DOUBT, "sent"}
+        is_settled = self.is_claimed or known == self.settled
+        return is_settled or known.status not in {*IN_DOUBT, "sent"}
+
+    def _suppressed(self) -> DeliveryReceipt:
+        self.count("suppressed")
+        return DeliveryReceipt("suppressed", self.delivery.message_id, self.delivery.provider)
 
 
 class _UnconfirmedError(RequestRejectedError):

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from aiohttp import hdrs, web
 
+from worker.clock import utc_now
 from worker.suppressions import find_subscriber, unsubscribe
 from worker.suppressions.queries import Subscriber
 
@@ -68,7 +69,7 @@ class Unsubscribing:
         db, token, subscriber = await self._found(request)
         if subscriber is None:
             return _not_found(request)
-        await unsubscribe(db, token)
+        await unsubscribe(db, token, utc_now())
         return _page(subscriber, is_done=True)
 
     async def _found(

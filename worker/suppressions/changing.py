@@ -88,6 +88,6 @@ async def lift(
         return None
     if is_own_wish(found.reason) and not is_consented:
         raise ConsentNeededError(found.reason)
-    await queries.delete(connection, suppression_id)
+    await queries.delete(connection, found)
     still = await queries.others(connection, found, spelled(found.channel, found.address))
     return Lifted(found, still)

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from jobs.messaging.addressing import normal
 from jobs.messaging.core.channels import Channel
+from jobs.messaging.suppressions.queries import alone, suppress
 
 if TYPE_CHECKING:
     import asyncpg
@@ -61,8 +62,8 @@ async def find_subscriber(db: "Db", token: UUID) -> Subscriber | None:
     return None if row is None else Subscriber(**row)
 
 
-async def unsubscribe(db: "Db", token: UUID) -> None:
-    """No more mail of this tenant to this address. Harmless when repeated."""
+async def unsubscribe(db: "Db", token: UUID, at: datetime) -> None:
+    """From then on no more mail of this tenant to this address. Harmless when repeated."""
     whose = await db.fetch(
         """
         select tenant_id, email as address from users where unsubscribe_token = $1
@@ -71,14 +72,9 @@ async def unsubscribe(db: "Db", token: UUID) -> None:
         """,
         token,
     )
-    await db.executemany(
-        """
-        insert into suppressions (tenant_id, channel, address, reason)
-        values ($1, 'email', $2, 'unsubscribed')
-        on conflict do nothing
-        """,
-        [(tenant_id, normal("email", address)) for tenant_id, address in whose],
-    )
+    async with db.acquire() as connection, connection.transaction():
+        for tenant_id, address in sorted(whose, key=lambda one: str(one["address"])):
+            await suppress(connection, [tenant_id], "email", address, reason="unsubscribed", at=at)
 
 
 async def page(
@@ -131,7 +127,7 @@ async def id_for(db: "Db", which: Reason) -> int:
 async def add(
     connection: "Connection", which: Reason, *, suppression_id: int, at: datetime
 ) -> tuple[Suppressed, bool] | None:
-    """With whether it is new; one that is there for this reason stays as it was.
+    """With whether it is new; one that is there for this reason holds from then on.
 
     None when there is no such tenant. `suppression_id` is what `id_for` has said.
     """
@@ -150,10 +146,12 @@ async def add(
         return Suppressed(**added), True
     found = await connection.fetchrow(
         f"""
-        select {_COLUMNS} from suppressions
+        update suppressions set created_at = greatest(created_at, $5)
          where tenant_id = $1 and channel = $2 and address = $3 and reason = $4
+        returning {_COLUMNS}
         """,  # noqa: S608 - own words
         *which,
+        at,
     )
     return None if found is None else (Suppressed(**found), False)
 
@@ -162,6 +160,12 @@ async def lock(
     connection: "Connection", suppression_id: int, tenant_id: UUID | None
 ) -> Suppressed | None:
     """One of this tenant's, or of any; nobody else lifts it until the transaction ends."""
+    whose = await connection.fetchrow(
+        "select channel, address from suppressions where suppression_id = $1", suppression_id
+    )
+    if whose is None:
+        return None
+    await alone(connection, whose["channel"], whose["address"])
     row = await connection.fetchrow(
         f"""
         select {_COLUMNS} from suppressions
@@ -174,8 +178,21 @@ async def lock(
     return None if row is None else Suppressed(**row)
 
 
-async def delete(connection: "Connection", suppression_id: int) -> None:
-    await connection.execute("delete from suppressions where suppression_id = $1", suppression_id)
+async def delete(connection: "Connection", one: Suppressed) -> None:
+    """One that is locked; and remember that what was said of it before now holds no more."""
+    await connection.execute(
+        """
+        with gone as (
+            delete from suppressions where suppression_id = $1
+            returning tenant_id, channel, reason, created_at)
+        insert into suppression_releases (tenant_id, channel, address, reason, released_at)
+        select tenant_id, channel, $2, reason, greatest(clock_timestamp(), created_at) from gone
+        on conflict (tenant_id, channel, address, reason) do update
+           set released_at = greatest(suppression_releases.released_at, excluded.released_at)
+        """,
+        one.suppression_id,
+        normal(one.channel, one.address),
+    )
 
 
 async def others(connection: "Connection", one: Suppressed, spellings: Sequence[str]) -> list[str]:

@@ -1,6 +1,7 @@
-"""Every statement on `dunning_holds` that changes it."""
+"""Every statement on `dunning_holds` by itself."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -9,6 +10,32 @@ if TYPE_CHECKING:
     import asyncpg
 
     Pool = asyncpg.Pool[asyncpg.Record]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """`until` is the first day without it, in the tenant's calendar; None: it has no end yet."""
+
+    state: str
+    reason: str | None = field(repr=False)
+    since: datetime
+    until: date | None
+
+
+async def find_hold(db: "Pool", tenant_id: UUID, contact_id: UUID, now: datetime) -> Hold | None:
+    """Why this contact is asked for nothing; None: it may be, or is not there."""
+    row = await db.fetchrow(
+        """
+        select state, reason, since, until
+          from dunning_holds join tenants using (tenant_id)
+         where tenant_id = $1 and contact_id = $2
+           and (until is null or until > ($3::timestamptz at time zone timezone)::date)
+        """,
+        tenant_id,
+        contact_id,
+        now,
+    )
+    return None if row is None else Hold(**row)
 
 
 async def hold(

@@ -13,7 +13,7 @@ Providers tell it in any order and more than once, so what is known only ever mo
 from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
-from typing import Literal
+from typing import Final, Literal
 
 Outcome = Literal[
     "deferred", "delivered", "bounced", "dropped", "failed", "complained", "unsubscribed"
@@ -33,6 +33,8 @@ _RANKS: MappingProxyType[Outcome, int] = MappingProxyType(
         "complained": 5,
     }
 )
+# Whoever reads its mailbox has not seen it, or wants none: nothing that may yet become well.
+FAILED: Final[frozenset[Outcome]] = frozenset(_RANKS) - {"deferred", "delivered"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

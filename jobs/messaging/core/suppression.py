@@ -8,6 +8,9 @@ from typing import Final
 BLOCKED: Final = "blocked"
 # That of an address which takes nothing: no wish of whoever has it.
 BROKEN: Final = frozenset({"bounced", "dropped", "failed", "invalid", "unreachable"})
+# What tells whoever runs deskhand of its troubles: to addresses of the settings, which nobody else
+# gave. It goes there also after one that came back: who would tell them that nothing does any more?
+TO_OPERATORS: Final = frozenset({"admin-notice"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from jobs.kit import JobContext
-from jobs.messaging.core.outcomes import Event, is_news
+from jobs.messaging.core.outcomes import FAILED, Event, is_news
+from jobs.messaging.core.suppression import TO_OPERATORS
 from jobs.messaging.outcomes import queries
 from jobs.messaging.suppressions.queries import release, suppress
 
@@ -54,11 +55,17 @@ async def record_event(ctx: JobContext, event: Event, *, received_at: datetime) 
             news = None
         if news is not None or not sent.is_settled:
             await queries.record(connection, sent, event, news=news)
-        await _suppress(connection, sent, event)
+        # No clock but ours: what is said to happen in time to come could never be taken back.
+        at = min(event.happened_at, received_at)
+        is_own = sent.template in TO_OPERATORS
+        if not is_own:
+            await _suppress(connection, sent, event, at)
     if sent.is_in_doubt:
         _count_sent(ctx, sent)
     if news is not None:
         ctx.meter.outcome(provider=event.provider, outcome=news)
+    if is_own and news in FAILED:
+        ctx.log.warning("A notice to an admin came back: see `deskhand notices`", outcome=news)
     return "recorded"
 
 
@@ -68,11 +75,11 @@ def _count_sent(ctx: JobContext, sent: queries.Sent) -> None:
     count(provider=sent.provider, template=sent.template, status="sent")
 
 
-async def _suppress(connection: "Connection", sent: queries.Sent, event: Event) -> None:
+async def _suppress(
+    connection: "Connection", sent: queries.Sent, event: Event, at: datetime
+) -> None:
     tenants, channel, address = [sent.tenant_id], sent.channel, sent.recipient
     if event.suppresses is not None:
-        await suppress(
-            connection, tenants, channel, address, reason=event.suppresses, at=event.happened_at
-        )
+        await suppress(connection, tenants, channel, address, reason=event.suppresses, at=at)
     if event.releases:
-        await release(connection, tenants, channel, address, reasons=event.releases)
+        await release(connection, tenants, channel, address, reasons=event.releases, at=at)

@@ -108,7 +108,7 @@ def twilio_payload(*, query: str = f"message_id={SMS_ID}", **fields: str) -> dic
     }
 
 
-def inbound_payload(body: str, **fields: str) -> dict[str, Any]:
+def inbound_payload(body: str, *, at: datetime = NOW, **fields: str) -> dict[str, Any]:
     own = {
         "MessageSid": f"SM{uuid4().hex}",
         "From": NUMBER,
@@ -116,4 +116,5 @@ def inbound_payload(body: str, **fields: str) -> dict[str, Any]:
         "Body": body,
         "SmsStatus": "received",
     }
-    return twilio_payload(query="", **{**own, **fields})
+    payload = twilio_payload(query="", **{**own, **fields})
+    return {**payload, "received_at": at.isoformat()}

@@ -52,7 +52,7 @@ async def leave(db: "Db", tenant: Tenant, address: str) -> None:
     """A user of this tenant clicks the link in a mail."""
     token = uuid4()
     await add_user(db, tenant.tenant_id, email=address, unsubscribe_token=token)
-    await unsubscribe(db, token)
+    await unsubscribe(db, token, NOW)
 
 
 @every_pair
@@ -148,7 +148,7 @@ async def test_the_way_out_of_a_contact_holds_for_each_spelling(
         }
         (await rig.run(send_step, step)).succeeded()
         tokens.append(await db.fetchval("select token from unsubscribe_links"))
-    await unsubscribe(db, tokens[0])
+    await unsubscribe(db, tokens[0], NOW)
 
     assert tokens[0] == tokens[1]
     assert await db.fetchval("select address from suppressions") == normal("email", written)

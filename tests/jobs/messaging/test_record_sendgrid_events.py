@@ -3,7 +3,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from jobs.messaging.core.suppression import Suppression
+from jobs.messaging.queries import unsubscribe_token
 from jobs.messaging.record_sendgrid_events import EventsRecorded, record_sendgrid_events
+from jobs.messaging.suppressions.queries import suppressions_of
 from tests.jobs.messaging.deliveries import (
     ADDRESS,
     MAIL_ID,
@@ -16,12 +19,15 @@ from tests.jobs.messaging.deliveries import (
     suppressed,
     told,
 )
+from worker.suppressions import unsubscribe
 from worker.testing import Rig
 
 if TYPE_CHECKING:
     import asyncpg
 
     Db = asyncpg.Pool[asyncpg.Record]
+
+THEN = int(NOW.timestamp()) - 1
 
 
 async def recorded(rig: Rig, *events: Any) -> EventsRecorded:
@@ -179,12 +185,70 @@ async def test_a_group_that_is_joined_again_takes_back_its_leaving_alone(
     tenant_id = await insert_tenant(db)
     await insert_delivery(db, tenant_id)
 
-    await recorded(rig, event("group_unsubscribe"), event("group_resubscribe"))
+    left, joined = event("group_unsubscribe", timestamp=THEN), event("group_resubscribe")
+    await recorded(rig, left, joined)
     assert await suppressed(db) == set()
 
-    await recorded(rig, event("group_unsubscribe"), event("unsubscribe"))
-    await recorded(rig, event("group_resubscribe"))
+    tenant_id, mail = await insert_tenant(db), {"message_id": "<2@ours.example>"}
+    await insert_delivery(db, tenant_id, **mail)
+    left = event("group_unsubscribe", timestamp=THEN, **mail)
+    await recorded(rig, left, event("unsubscribe", timestamp=THEN, **mail))
+    await recorded(rig, event("group_resubscribe", **mail))
     assert await suppressed(db) == {(tenant_id, "email", ADDRESS, "unsubscribed")}
+
+
+@pytest.mark.parametrize("is_one_batch", [True, False])
+async def test_of_leaving_and_joining_again_the_later_holds_in_whichever_order_they_come(
+    rig: Rig, db: "Db", *, is_one_batch: bool
+) -> None:
+    tenant_id = await insert_tenant(db)
+    await insert_delivery(db, tenant_id)
+    told = [
+        event("group_unsubscribe", timestamp=THEN - 60),
+        event("group_resubscribe", timestamp=THEN - 300),
+    ]
+
+    for batch in [told] if is_one_batch else [[one] for one in told]:
+        await recorded(rig, *batch)
+    assert await suppressed(db) == {(tenant_id, "email", ADDRESS, "group unsubscribed")}
+
+    await recorded(rig, event("group_resubscribe", timestamp=THEN))
+    await recorded(rig, event("group_unsubscribe", timestamp=THEN - 30))
+    assert await suppressed(db) == set()
+
+
+async def test_joining_a_group_again_takes_back_no_way_out_of_ours(rig: Rig, db: "Db") -> None:
+    tenant_id = await insert_tenant(db)
+    await insert_delivery(db, tenant_id)
+    await recorded(rig, event("group_unsubscribe", timestamp=THEN - 600))
+    token = await unsubscribe_token(db, tenant_id, ADDRESS, "en")
+    await unsubscribe(db, token, NOW)
+
+    await recorded(rig, event("group_resubscribe", timestamp=THEN - 300))
+
+    assert await suppressed(db) == {(tenant_id, "email", ADDRESS, "unsubscribed")}
+
+
+async def test_whose_mailbox_bounced_may_leave_all_the_same(rig: Rig, db: "Db") -> None:
+    tenant_id = await insert_tenant(db)
+    await insert_delivery(db, tenant_id)
+    await recorded(rig, event("bounce", timestamp=THEN))
+
+    token = await unsubscribe_token(db, tenant_id, ADDRESS, "en")
+    await unsubscribe(db, token, NOW)
+    (known,) = (await suppressions_of(db, tenant_id, [("email", ADDRESS)])).values()
+    assert known == Suppression("unsubscribed", NOW)
+
+    await recorded(rig, event("spamreport", timestamp=THEN - 10))
+    assert ("email", ADDRESS, "complained") in {one[1:] for one in await suppressed(db)}
+
+
+async def test_what_is_said_to_happen_in_time_to_come_can_be_taken_back(rig: Rig, db: "Db") -> None:
+    tenant_id = await insert_tenant(db)
+    await insert_delivery(db, tenant_id)
+    await recorded(rig, event("group_unsubscribe", timestamp=THEN + 10**9))
+
+    assert await db.fetchval("select created_at from suppressions") == NOW
 
 
 async def test_a_bad_event_loses_no_other(rig: Rig, db: "Db") -> None:

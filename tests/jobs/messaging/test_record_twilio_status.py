@@ -1,10 +1,14 @@
+from datetime import timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 import pytest
 
+from jobs.messaging.core.suppression import Suppression
 from jobs.messaging.record_twilio_status import StatusRecorded, record_twilio_status
+from jobs.messaging.suppressions.queries import suppressions_of
 from tests.jobs.messaging.deliveries import (
+    NOW,
     NUMBER,
     OUR_NUMBER,
     SMS_ID,
@@ -22,6 +26,8 @@ if TYPE_CHECKING:
     import asyncpg
 
     Db = asyncpg.Pool[asyncpg.Record]
+
+SECOND = timedelta(seconds=1)
 
 
 async def recorded(rig: Rig, payload: dict[str, str]) -> str:
@@ -173,7 +179,7 @@ async def test_start_takes_back_what_stop_said_and_no_more(rig: Rig, db: "Db") -
     tenant_id = await insert_tenant(db)
     await set_profile(db, tenant_id, sms_from=OUR_NUMBER)
 
-    await recorded(rig, inbound_payload("STOP"))
+    await recorded(rig, inbound_payload("STOP", at=NOW - SECOND))
     assert await recorded(rig, inbound_payload("Başla")) == "started"
     assert await suppressed(db) == set()
 
@@ -185,6 +191,48 @@ async def test_start_takes_back_what_stop_said_and_no_more(rig: Rig, db: "Db") -
     )
     await recorded(rig, inbound_payload("START"))
     assert await suppressed(db) == {(tenant_id, "sms", NUMBER, "by hand")}
+
+
+async def test_of_stop_and_start_the_later_holds_in_whichever_order_they_are_read(
+    rig: Rig, db: "Db"
+) -> None:
+    """The run of one may be tried again after that of the other."""
+    tenant_id = await insert_tenant(db)
+    await set_profile(db, tenant_id, sms_from=OUR_NUMBER)
+
+    await recorded(rig, inbound_payload("STOP", at=NOW + 2 * SECOND))
+    await recorded(rig, inbound_payload("START", at=NOW + SECOND))
+    assert await suppressed(db) == {(tenant_id, "sms", NUMBER, "opted out")}
+
+    await recorded(rig, inbound_payload("START", at=NOW + 4 * SECOND))
+    await recorded(rig, inbound_payload("STOP", at=NOW + 3 * SECOND))
+    assert await suppressed(db) == set()
+
+    await recorded(rig, inbound_payload("STOP", at=NOW + 5 * SECOND))
+    assert await suppressed(db) == {(tenant_id, "sms", NUMBER, "opted out")}
+
+
+async def test_who_cannot_be_reached_may_say_stop_all_the_same(rig: Rig, db: "Db") -> None:
+    tenant_id = await insert_tenant(db)
+    await insert_delivery(db, tenant_id, channel="sms")
+    await recorded(rig, twilio_payload(MessageStatus="undelivered", ErrorCode="30005"))
+
+    await recorded(rig, inbound_payload("STOP", at=NOW + SECOND))
+
+    found = await suppressions_of(db, tenant_id, [("sms", NUMBER)])
+    assert found == {("sms", NUMBER): Suppression("opted out", NOW + SECOND)}
+
+
+async def test_a_second_stop_is_as_new_as_it_is(rig: Rig, db: "Db") -> None:
+    """What began in between ends with it."""
+    tenant_id = await insert_tenant(db)
+    await set_profile(db, tenant_id, sms_from=OUR_NUMBER)
+
+    for later in (0, 2, 1):
+        await recorded(rig, inbound_payload("STOP", at=NOW + later * SECOND))
+
+    found = await suppressions_of(db, tenant_id, [("sms", NUMBER)])
+    assert found == {("sms", NUMBER): Suppression("opted out", NOW + 2 * SECOND)}
 
 
 async def test_a_messaging_service_may_be_a_tenants_own(rig: Rig, db: "Db") -> None:

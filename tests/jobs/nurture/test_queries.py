@@ -51,5 +51,5 @@ async def test_what_has_ended_stays_ended_for_its_first_reason(
 
     row = await enrolment(db)
     assert (row["state"], row["end_reason"]) == ("ended", "reply")
-    ((name, told),) = await queries.of_contact(db, tenant.tenant_id, contact, limit=5)
-    assert (name, told.state, told.ended_at) == ("welcome", "ended", now)
+    ((name, channel, told),) = await queries.of_contact(db, tenant.tenant_id, contact, limit=5)
+    assert (name, channel, told.state, told.ended_at) == ("welcome", None, "ended", now)

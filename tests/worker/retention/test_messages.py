@@ -9,6 +9,7 @@ import asyncpg
 import pytest
 
 from jobs.messaging.queries import unsubscribe_token
+from jobs.messaging.suppressions.queries import release
 from tests.conftest import MakeSettings, Tenant
 from tests.jobs.conftest import clock as clock  # noqa: PLC0414 - a fixture
 from tests.jobs.conftest import rig as rig  # noqa: PLC0414 - a fixture
@@ -222,6 +223,26 @@ async def test_who_has_been_through_a_sequence_for_long_is_forgotten_with_the_st
 # Ways out
 
 
+async def test_that_a_reason_was_lifted_holds_as_long_as_an_older_event_may_come(
+    db: Db, tenant: Tenant
+) -> None:
+    for address, age in (("old@a.example", 401), ("kept@a.example", 399)):
+        async with db.acquire() as connection, connection.transaction():
+            await release(
+                connection,
+                [tenant.tenant_id],
+                "email",
+                address,
+                reasons=["group unsubscribed"],
+                at=utc_now() - age * DAY,
+            )
+
+    assert await pruned(db) == gone("lifted suppressions", 1)
+
+    rows = await db.fetch("select address from suppression_releases")
+    assert [row[0] for row in rows] == ["kept@a.example"]
+
+
 async def test_a_link_works_for_years_after_the_last_mail_with_it(db: Db, tenant: Tenant) -> None:
     tokens = {}
     for address, age in (
@@ -242,7 +263,7 @@ async def test_a_link_works_for_years_after_the_last_mail_with_it(db: Db, tenant
     assert again == tokens["used@a.example"]
     assert await find_subscriber(db, tokens["old@a.example"]) is None
     for address in ("kept@a.example", "used@a.example"):
-        await unsubscribe(db, tokens[address])
+        await unsubscribe(db, tokens[address], utc_now())
     rows = await db.fetch("select address from suppressions order by address")
     assert [row[0] for row in rows] == ["kept@a.example", "used@a.example"]
 
@@ -281,6 +302,7 @@ async def test_an_index_finds_what_is_old(db: Db, kind: Any) -> None:
         "deliveries of SMS": "deliveries_of_sms_by_age",
         "replies": "contact_replies_by_age",
         "enrolments that are over": "enrolments_by_end",
+        "lifted suppressions": "suppression_releases_by_age",
         "unsubscribe links": "unsubscribe_links_by_age",
     }[kind.name]
     assert f"using {index}" in plan.replace("Using", "using")

@@ -14,6 +14,8 @@ SMS          Whoever answers STOP names a number of ours, and no tenant: these r
 replies      They end the sequences that began before them, so one that is under way keeps its own.
 enrolments   Those that are over are history, and keep a replay of the run that began them from
              beginning anew.
+releases     That somebody wants messages again holds against older events, which may still come, or
+             be replayed.
 links        From the last mail that showed one: people keep mails (CAN-SPAM asks for 30 days).
 """
 
@@ -81,6 +83,14 @@ KINDS = (
         key="enrolment_id",
         instant="ended_at",
         condition="state in ('completed', 'ended')",
+    ),
+    Kind(
+        name="lifted suppressions",
+        kept_as="messages",
+        table="suppression_releases",
+        key="tenant_id, channel, address, reason",
+        instant="released_at",
+        condition="true",
     ),
     Kind(
         name="unsubscribe links",

@@ -85,8 +85,8 @@ def check_is_own_page(headers: Mapping[str, str], *, is_ambient: bool) -> None:
         raise RefusedError(
             403,
             "cross_site",
-            "a web page of another site may not do this; from a program send the header "
-            "X-Requested-With, and neither Origin nor Sec-Fetch-Site",
+            "a web page of another site may not do this; a program says that it is none, as in "
+            "curl -H 'X-Requested-With: curl', and sends neither Origin nor Sec-Fetch-Site",
         )
 
 

@@ -7,9 +7,17 @@ from pydantic import AwareDatetime, Field
 
 from worker.notices.notice import Notice
 from worker.notices.queries import page
+from worker.notices.undelivered.queries import undelivered
 from worker.sidecar.access.principal import Role
 from worker.sidecar.api.errors import within
-from worker.sidecar.api.operation import Answered, Call, Page, PageParameters, operation
+from worker.sidecar.api.operation import (
+    Answered,
+    Call,
+    Page,
+    PageParameters,
+    Parameters,
+    operation,
+)
 from worker.sidecar.api.paging import cursor, page_of, place
 
 
@@ -65,6 +73,35 @@ async def list_notices(call: Call[NoticeQuery, None]) -> Page[NoticeItem]:
             **asked.model_dump(exclude={"after", "limit"}),
         )
     return page_of(found, asked.limit, _shown, lambda last: cursor(last.notice_id))
+
+
+class UndeliveredItem(Answered):
+    """An address of ALERT_EMAIL whose last notice came back: `outcome` says how, `code` with which
+    status of SMTP.
+    """
+
+    address: str
+    outcome: str
+    code: str | None
+    at: AwareDatetime
+
+
+class UndeliveredList(Answered):
+    items: list[UndeliveredItem]
+
+
+@operation(
+    "GET",
+    "/notices/undelivered",
+    tag="notices",
+    role=Role.ADMIN,
+    summary="Where notices by mail came back, as far as their provider tells; of the last month.",
+)
+async def list_undelivered(call: Call[Parameters, None]) -> UndeliveredList:
+    """Notices are sent there all the same: see to the mailbox, or set another in ALERT_EMAIL."""
+    async with within():
+        found = await undelivered(call.services.db, now=call.services.clock())
+    return UndeliveredList(items=[UndeliveredItem(**asdict(one)) for one in found])
 
 
 def _shown(notice: Notice) -> NoticeItem:

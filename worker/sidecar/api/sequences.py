@@ -4,13 +4,18 @@ What is to be done is a run of the job that has the name `<kind>-<action>` (an a
 contacts of a tenant at once; the later steps of a contact are delayed runs on the kind's queue.
 """
 
-from typing import Literal
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import date, datetime
+from typing import Literal, TypeAlias
 from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, Field
 
+from jobs.dunning.holds.queries import find_hold
 from jobs.kit import discover
 from jobs.nurture import queries as nurture
+from jobs.nurture.planning import job_name
 from worker import history
 from worker.ending import State
 from worker.history import Filter, LiveRun, PastRun
@@ -19,8 +24,11 @@ from worker.sidecar.api.auditing import audited_outside
 from worker.sidecar.api.errors import ApiError, invalid, not_found, within
 from worker.sidecar.api.jobs import check_admitted, headers_of
 from worker.sidecar.api.operation import Answered, Body, Call, Parameters, operation
+from worker.telemetry.redaction import MASK
 
 Kind = Literal["nurture", "dunning"]
+# With its sequence's name, and its next step's channel.
+_Enrolled: TypeAlias = tuple[str, str | None, nurture.Enrolment]
 _MOST_CONTACTS = 1000
 _FINAL = tuple(state for state in State if state.is_final)
 _MOST_STEPS = 100  # that are shown: ahead, and behind
@@ -55,9 +63,11 @@ class Acted(Answered):
 
 
 class Step(Answered):
-    """A step that is ahead (`due_at`), or one that is over."""
+    """A step that is ahead (`due_at`), or one that is over. `run_id` is null while a step of
+    nurture is further away than a day: its run waits in the outbox.
+    """
 
-    run_id: str
+    run_id: str | None
     job: str
     state: str
     due_at: AwareDatetime | None
@@ -80,14 +90,27 @@ class EnrolmentShown(Answered):
     next_due_at: AwareDatetime | None
 
 
+class HoldShown(Answered):
+    """Why a contact is asked for nothing. `until` is the first day on which it is again, in the
+    tenant's calendar; null: when somebody resumes it (paused) or starts it (stopped). The reason is
+    masked, as in runs: the audit log has it.
+    """
+
+    state: Literal["paused", "stopped"]
+    since: AwareDatetime
+    until: date | None
+    reason: str | None
+
+
 class Steps(Answered):
     """The next of them first, and the newest of those that are over first. `enrolments` are of
-    nurture, the newest first.
+    nurture, the newest first; `hold` is of dunning.
     """
 
     ahead: list[Step]
     over: list[Step]
     enrolments: list[EnrolmentShown]
+    hold: HoldShown | None
 
 
 class _Payload(BaseModel):
@@ -157,22 +180,69 @@ async def get_steps(call: Call[OneContact, None]) -> Steps:
             Filter(states=_FINAL, queue=asked.kind, tenant_id=which.tenant_id, text=which.text),
             limit=_MOST_STEPS,
         )
-        enrolments = await _enrolments(call, tenant_id)
+        found = await _enrolments(call, tenant_id)
+        hold = await _hold(call, tenant_id)
     # One may have ended in between.
     done = {run.run_id for run in over}
     return Steps(
-        ahead=[_ahead(run) for run in ahead if run.run_id not in done],
+        ahead=[
+            *(_ahead(run) for run in ahead if run.run_id not in done),
+            *_further_ahead(found, ahead, now=call.services.clock()),
+        ],
         over=[_over(run) for run in over],
-        enrolments=enrolments,
+        enrolments=_shown(found),
+        hold=hold,
     )
 
 
-async def _enrolments(call: Call[OneContact, None], tenant_id: UUID) -> list[EnrolmentShown]:
-    if call.parameters.kind != "nurture":
+async def _hold(call: Call[OneContact, None], tenant_id: UUID) -> HoldShown | None:
+    asked, services = call.parameters, call.services
+    if asked.kind != "dunning":
+        return None
+    found = await find_hold(services.db, tenant_id, asked.contact_id, services.clock())
+    if found is None:
+        return None
+    shown = {**asdict(found), "reason": None if found.reason is None else MASK}
+    return HoldShown(**shown)
+
+
+async def _enrolments(call: Call[OneContact, None], tenant_id: UUID) -> list[_Enrolled]:
+    asked = call.parameters
+    if asked.kind != "nurture":
         return []
-    found = await nurture.of_contact(
-        call.services.db, tenant_id, call.parameters.contact_id, limit=_MOST_STEPS
+    return await nurture.of_contact(
+        call.services.db, tenant_id, asked.contact_id, limit=_MOST_STEPS
     )
+
+
+def _further_ahead(
+    found: Sequence[_Enrolled], live: Sequence[LiveRun], *, now: datetime
+) -> list[Step]:
+    """What is planned for these, and has no run in Redis yet."""
+    there = {
+        (payload.get("enrolment_id"), payload.get("turn"))
+        for payload in (run.payload or {} for run in live)
+    }
+    planned = sorted(
+        (one.next_due_at, str(one.enrolment_id), channel)
+        for _, channel, one in found
+        if one.next_due_at is not None
+        and channel is not None
+        and (str(one.enrolment_id), one.turn) not in there
+    )
+    return [
+        Step(
+            run_id=None,
+            job=job_name(channel),
+            state="delayed" if due_at > now else "waiting",
+            due_at=due_at,
+            finished_at=None,
+        )
+        for due_at, _, channel in planned
+    ]
+
+
+def _shown(found: Sequence[_Enrolled]) -> list[EnrolmentShown]:
     return [
         EnrolmentShown(
             enrolment_id=one.enrolment_id,
@@ -187,7 +257,7 @@ async def _enrolments(call: Call[OneContact, None], tenant_id: UUID) -> list[Enr
             next_step_id=one.next_step_id,
             next_due_at=one.next_due_at,
         )
-        for name, one in found
+        for name, _, one in found
     ]
 
 

@@ -191,7 +191,11 @@ async def test_what_the_browser_brings_by_itself_needs_word_of_its_origin(serve:
     password = {"Authorization": basic("ayse")["Authorization"]}
 
     for http, headers in ((local, {}), (local, form), (configured, password)):
-        assert code_of(await http.post("/queues/email/resume", headers=headers)) == "cross_site"
+        refused = await http.post("/queues/email/resume", headers=headers)
+        assert code_of(refused) == "cross_site"
+        assert "curl -H 'X-Requested-With: curl'" in refused.json()["error"]["message"]
+    as_told = {"X-Requested-With": "curl"}
+    assert (await local.post("/queues/email/resume", headers=as_told)).status_code == 200
     with_token = await configured.post("/queues/email/resume", headers=bearer(ADMIN_TOKEN))
     assert with_token.status_code == 200
 

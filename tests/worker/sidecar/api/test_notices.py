@@ -101,4 +101,5 @@ async def test_pages_follow_each_other(http: httpx.AsyncClient, scene: Scene) ->
 async def test_nobody_else_does(serve: Serve, headers: "Mapping[str, str]", status: int) -> None:
     http = await serve(**CREDENTIALS)
 
-    assert (await http.get("/notices", headers=headers)).status_code == status
+    for path in ("/notices", "/notices/undelivered"):
+        assert (await http.get(path, headers=headers)).status_code == status

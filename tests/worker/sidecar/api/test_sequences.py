@@ -1,24 +1,31 @@
 """Sequences and dunning over HTTP, before jobs that the tests put there."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
+from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
 
+from jobs.dunning.holds.queries import hold
 from jobs.kit import Job, JobContext, TenantPayload, discover
 from tests.conftest import Tenant
+from tests.jobs.nurture.world import add_contact, add_sequence, steps_after
 from tests.worker.conftest import StartWorker, until
 from tests.worker.sidecar.api import api_jobs
 from tests.worker.sidecar.api.conftest import code_of, tenant_token
+from worker.clock import utc_now
 from worker.enqueuer import Pool
 from worker.message import When
+from worker.telemetry.redaction import MASK
 from worker.testing import assert_enqueued
 
 if TYPE_CHECKING:
     import asyncpg
+
+    Db = asyncpg.Pool[asyncpg.Record]
 
 CONTACT = UUID("00000000-0000-4000-8000-000000000001")
 
@@ -150,7 +157,62 @@ async def test_a_contacts_steps_are_those_ahead_and_those_that_are_over(
     assert [one["run_id"] for one in steps["over"]] == [first.run_id]
     assert [(one["run_id"], one["state"]) for one in steps["ahead"]] == [(next_.run_id, "delayed")]
     strangers = (await http.get(path, headers=tenant_token(uuid4(), "viewer"))).json()
-    assert strangers == {"ahead": [], "over": [], "enrolments": []}
+    assert strangers == {"ahead": [], "over": [], "enrolments": [], "hold": None}
+
+
+async def test_a_step_that_waits_in_the_outbox_is_ahead_all_the_same(
+    http: httpx.AsyncClient, db: "Db", tenant: Tenant, start_worker: StartWorker
+) -> None:
+    contact = await add_contact(db, tenant.tenant_id)
+    steps = steps_after(3)
+    await add_sequence(db, tenant.tenant_id, steps, name="far")
+    await add_sequence(db, tenant.tenant_id, steps_after(0.01), name="near")
+    await start_worker()
+    body = {"tenant_id": str(tenant.tenant_id), "contact_ids": [str(contact)]}
+    for sequence in ("far", "near"):
+        body["sequence"] = sequence
+        assert (await http.post("/sequences/nurture/start", json=body)).status_code == 202
+
+    async def told() -> list[dict[str, Any]] | None:
+        path = f"/sequences/nurture/contacts/{contact}"
+        answered = await http.get(path, headers=tenant_token(tenant.tenant_id, "viewer"))
+        ahead: list[dict[str, Any]] = [
+            one for one in answered.json()["ahead"] if one["job"] == "nurture.run_step"
+        ]
+        return ahead if len(ahead) == 2 and ahead[0]["run_id"] else None
+
+    near, far = await until(told)
+    assert (near["state"], far["state"], far["run_id"]) == ("delayed", "delayed", None)
+    due_at = await db.fetchval(
+        "select next_due_at from enrolments where next_step_id = $1", steps[0].step_id
+    )
+    assert datetime.fromisoformat(far["due_at"]) == due_at
+
+
+@pytest.mark.parametrize(
+    ("state", "days"), [("paused", 3), ("paused", None), ("stopped", None), ("paused", 0)]
+)
+async def test_that_dunning_rests_is_told_with_until_when_and_not_why(
+    http: httpx.AsyncClient, db: "Db", tenant: Tenant, state: str, days: int | None
+) -> None:
+    contact = await add_contact(db, tenant.tenant_id)
+    now = utc_now()
+    today = now.astimezone(ZoneInfo(tenant.timezone)).date()
+    until = None if days is None else today + timedelta(days=days)
+    held: dict[str, Any] = {"reason": "Deniz Kaya is in hospital", "since": now, "until": until}
+    await hold(db, tenant.tenant_id, [contact], state=state, **held)
+    path = f"/sequences/dunning/contacts/{contact}"
+
+    told = (await http.get(path, headers=tenant_token(tenant.tenant_id, "viewer"))).json()["hold"]
+
+    if days == 0:  # the first day without it
+        assert told is None
+        return
+    expected = None if until is None else until.isoformat()
+    assert (told["state"], told["until"], told["reason"]) == (state, expected, MASK)
+    assert datetime.fromisoformat(told["since"]) == now
+    strangers = await http.get(path, headers=tenant_token(uuid4(), "viewer"))
+    assert strangers.json()["hold"] is None
 
 
 async def test_other_tenants_contacts_are_not_there(

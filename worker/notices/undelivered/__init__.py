@@ -1,0 +1,1 @@
+"""Notices that came back: so that somebody sees to the mailbox."""
