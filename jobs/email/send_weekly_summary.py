@@ -52,7 +52,7 @@ async def send_weekly_summary(ctx: JobContext, payload: WeeklySummary) -> Delive
     if still_goes_on > _LONGEST_WAIT:
         raise RequestRejectedError("week: is not over yet; take an earlier one")
     if still_goes_on > timedelta(0):
-        raise Snooze(still_goes_on, "the week is not over where this user lives")
+        raise Snooze(week.told_at(zone) - now, "the week is not over where this user lives")
     facts = await weekly.facts(ctx.db, payload.tenant_id, payload.user_id, week, now=now, zone=zone)
     if facts.is_quiet:
         ctx.meter.skipped(channel="email", template="weekly-summary", reason="quiet_week")

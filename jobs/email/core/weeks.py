@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from typing_extensions import override
 
 _WEEK = timedelta(weeks=1)
+_MORNING = time(8)
 _TEXT = re.compile(r"(\d{4})-W(\d{2})", re.ASCII)
 # A Monday morning anywhere is half a day later still the same week by UTC, and no longer a Sunday.
 _HALF_A_DAY = timedelta(hours=12)
@@ -55,6 +56,10 @@ class Week:
     def ends_at(self, zone: ZoneInfo) -> datetime:
         """The first instant that is no longer in it."""
         return self.next.begins_at(zone)
+
+    def told_at(self, zone: ZoneInfo) -> datetime:
+        """Eight in the morning of the Monday behind it: midnight is no time for mail."""
+        return datetime.combine(self.next.first_on, _MORNING, tzinfo=zone).astimezone(UTC)
 
     @override
     def __str__(self) -> str:

@@ -115,14 +115,14 @@ async def test_a_quiet_week_is_no_mail(
 
 
 @pytest.mark.usefixtures("week")
-async def test_where_the_week_still_goes_on_it_is_waited_for(
+async def test_where_the_week_still_goes_on_their_monday_morning_is_waited_for(
     rig: Rig, db: "Db", payload: dict[str, Any]
 ) -> None:
     await db.execute("update users set timezone = 'America/Los_Angeles'")  # Sunday, 22:00
 
-    assert (await rig.run(send_weekly_summary, payload)).snoozed() == timedelta(hours=2)
+    assert (await rig.run(send_weekly_summary, payload)).snoozed() == timedelta(hours=10)
     assert rig.mails == []
-    rig.clock.move(hours=2)
+    rig.clock.move(hours=10)
     assert (await rig.run(send_weekly_summary, payload)).succeeded().status == "sent"
 
 

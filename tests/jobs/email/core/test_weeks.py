@@ -89,3 +89,12 @@ def test_a_monday_mornings_tick_is_about_the_week_before_wherever_it_is_monday(
     due_at = datetime(monday.year, monday.month, monday.day, 8, tzinfo=zone)
 
     assert week_of_tick(due_at.astimezone(UTC)) == week_before(monday) == Week.of(day).previous
+
+
+@pytest.mark.parametrize("zone", ["Europe/Istanbul", "America/Los_Angeles", "Pacific/Kiritimati"])
+@pytest.mark.parametrize("first_on", [date(2026, 3, 2), date(2026, 10, 26), date(2026, 12, 28)])
+def test_it_is_told_at_eight_on_the_monday_behind_it(zone: str, first_on: date) -> None:
+    there = ZoneInfo(zone)
+    told_at = Week(first_on).told_at(there).astimezone(there)
+
+    assert (told_at.date(), told_at.hour, told_at.minute) == (first_on + timedelta(days=7), 8, 0)
