@@ -25,9 +25,11 @@ async def test_10_000_requests_of_20_processes_with_100_keys_are_100_runs(
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
     _ensure_fork_server()  # ours, which other tests go on with: it blocks signals
-    with context.Pool(PROCESSES) as processes:
-        asked = [(redis_url, str(crowd.path), first) for first in range(PROCESSES)]
-        said = await asyncio.to_thread(processes.starmap, ask, asked, 1)
+    processes = context.Pool(PROCESSES)
+    asked = [(redis_url, str(crowd.path), first) for first in range(PROCESSES)]
+    said = await asyncio.to_thread(processes.starmap, ask, asked, 1)
+    processes.close()  # and not terminate: they would block its signal, and be waited for
+    await asyncio.to_thread(processes.join)
 
     new: Counter[str] = Counter()
     for one in said:

@@ -63,7 +63,7 @@ class Customers:
         )
 
     async def _ask_to_pay(self) -> str:
-        invoice = invoice_of(self.tenant, self.now.date())
+        invoice = invoice_of(self.tenant, self.now)
         await queries.load_invoice(self.db, self.tenant, self.customer, invoice)
         payload = {"contact_ids": [str(self.customer.contact_id)]}
         about = str(invoice.invoice_id)

@@ -74,8 +74,9 @@ CUSTOMERS = {
 }
 
 
-def invoice_of(tenant: DemoTenant, today: date) -> DemoInvoice:
-    """The same one all year."""
+def invoice_of(tenant: DemoTenant, now: datetime) -> DemoInvoice:
+    """The same one all year, by the tenant's own calendar, as dunning counts days."""
+    today = now.astimezone(ZoneInfo(tenant.timezone)).date()
     number = f"{today.year}-0042"
     return DemoInvoice(
         invoice_id=uuid5(tenant.tenant_id, f"invoice {number}"),

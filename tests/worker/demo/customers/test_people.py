@@ -1,4 +1,4 @@
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -23,10 +23,14 @@ def test_nobody_can_be_reached(tenant: DemoTenant) -> None:
 
 
 @each_tenant
-def test_the_invoice_is_overdue_and_may_be_paid_where_it_says(tenant: DemoTenant) -> None:
-    today = date(2026, 12, 3)
-    invoice = invoice_of(tenant, today)
+@pytest.mark.parametrize("hour", [0, 4, 12, 23])
+def test_the_invoice_is_overdue_and_may_be_paid_where_it_says(
+    tenant: DemoTenant, hour: int
+) -> None:
+    now = datetime(2026, 12, 3, hour, 30, tzinfo=UTC)
+    invoice = invoice_of(tenant, now)
 
+    today = now.astimezone(ZoneInfo(tenant.timezone)).date()
     assert today - invoice.due_on == timedelta(days=12)
     assert payment_link(invoice.payment_link, [tenant.payment_host]) == invoice.payment_link
 
