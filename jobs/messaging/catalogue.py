@@ -89,6 +89,11 @@ def spelt(name: str) -> str:
     return name.replace("_", "-")
 
 
+def kind_of_delivery(template: str) -> str:
+    """As `kind_of`, of a message as deliveries name it."""
+    return kind_of(template.replace("-", "_"))
+
+
 def declare(
     name: str,
     *,

@@ -15,6 +15,7 @@ from redis.asyncio import Redis
 from clients.errors import RequestRejectedError, ServiceUnavailableError
 from clients.sms import SmsProvider
 from jobs.kit.sending import Meter
+from jobs.messaging.catalogue import kind_of_delivery
 from worker.deliveries import queries
 from worker.deliveries.record import TAKEN_WITHIN, Doubt
 from worker.telemetry.logs import get_logger
@@ -112,7 +113,8 @@ class DoubtChore:
             return None
 
     def _count(self, doubt: Doubt, status: str) -> None:
-        labels = {"provider": doubt.provider, "template": doubt.template, "status": status}
+        template = kind_of_delivery(doubt.template)
+        labels = {"provider": doubt.provider, "template": template, "status": status}
         match doubt.channel:
             case "email":
                 self.meter.email(**labels)

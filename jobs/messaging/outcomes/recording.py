@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from jobs.kit import JobContext
+from jobs.messaging.catalogue import kind_of_delivery
 from jobs.messaging.core.outcomes import FAILED, Event, is_news
 from jobs.messaging.core.suppression import TO_OPERATORS
 from jobs.messaging.outcomes import queries
@@ -72,7 +73,7 @@ async def record_event(ctx: JobContext, event: Event, *, received_at: datetime) 
 def _count_sent(ctx: JobContext, sent: queries.Sent) -> None:
     """Whoever handed it over did not learn that it was taken, and counted nothing."""
     count = ctx.meter.email if sent.channel == "email" else ctx.meter.sms
-    count(provider=sent.provider, template=sent.template, status="sent")
+    count(provider=sent.provider, template=kind_of_delivery(sent.template), status="sent")
 
 
 async def _suppress(

@@ -9,6 +9,7 @@ from jobs.messaging.catalogue import (
     UnknownTemplateError,
     declare,
     kind_of,
+    kind_of_delivery,
     message,
     messages,
     spelt,
@@ -69,6 +70,9 @@ def test_what_tenants_make_up_is_counted_under_its_family() -> None:
     assert kind_of("nurture_ayse_yilmaz_offer") == "nurture"
     assert kind_of("nurture_known") == "nurture-known"
     assert kind_of("nothing_of_ours") == "unknown"
+    assert kind_of_delivery("nurture-ayse-yilmaz-offer") == "nurture"
+    assert kind_of_delivery("nurture-known") == "nurture-known"
+    assert kind_of_delivery("nothing-of-ours") == "unknown"
     assert spelt("nurture_spring_offer") == "nurture-spring-offer"
 
 
